@@ -5,26 +5,26 @@ use crate::types::replies::{self, FixedReply};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-/// A mechanism that is offered.
+/// An offered mechanism.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mechanism {
     /// Name and password in one line (RFC 4616).
     Plain,
-    /// Never standardised, much used: user name, then password, each asked for.
+    /// Never standardized, but widely used: asks for the user name, then for the password.
     Login,
 }
 
-/// One exchange of AUTH.
+/// One AUTH exchange.
 #[derive(Debug)]
 pub(crate) struct Exchange {
     mechanism: Mechanism,
     user: Option<String>,
 }
 
-/// What comes after a line of the client.
+/// The next step after a line of the client.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum AuthProgress {
-    /// Send `334` with this, in base64 already, and read on.
+    /// Send `334` with this text, which is already base64, and read the next line.
     Challenge(&'static str),
     /// The exchange is complete.
     Credentials { user: String, password: Secret },
@@ -33,7 +33,7 @@ pub(crate) enum AuthProgress {
 }
 
 impl Exchange {
-    /// An exchange by that mechanism (in upper case); `None` if it is not offered.
+    /// An exchange by this mechanism (in upper case); `None` if it is not offered.
     pub(crate) fn new(mechanism: &str) -> Option<Self> {
         let mechanism = match mechanism {
             "PLAIN" => Mechanism::Plain,
@@ -51,10 +51,10 @@ impl Exchange {
         self.mechanism
     }
 
-    /// Begins, with the initial response of the AUTH command if there was one.
+    /// Begins the exchange, with the initial response of the AUTH command if it had one.
     pub(crate) fn begin(&mut self, initial: Option<&str>) -> AuthProgress {
         match (initial, self.mechanism) {
-            // `=` stands for an initial response of no octets (RFC 4954 section 4).
+            // `=` means an empty initial response (RFC 4954 section 4).
             (Some("="), _) => self.response(Vec::new()),
             (Some(initial), _) => self.decode(initial.as_bytes()),
             (None, Mechanism::Plain) => AuthProgress::Challenge(""),
@@ -104,7 +104,8 @@ impl Exchange {
     }
 }
 
-/// `[authzid] NUL authcid NUL passwd` (RFC 4616 section 2). Nobody may act as somebody else.
+/// `[authzid] NUL authcid NUL passwd` (RFC 4616 section 2). An authzid other than the authcid is
+/// refused.
 fn plain(text: &str) -> AuthProgress {
     let mut parts = text.split('\0');
     let (Some(identity), Some(user), Some(password), None) =

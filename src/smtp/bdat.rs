@@ -1,11 +1,11 @@
-//! Framing of a message in chunks (CHUNKING, RFC 3030 section 2): counted octets, no dots.
-//! BINARYMIME is not offered, so that the content keeps the same rules for CR, LF and NUL as after
-//! DATA.
+//! Framing of a message in chunks (CHUNKING, RFC 3030 section 2): counted octets, without
+//! dot-stuffing. BINARYMIME is not offered, so the content has the same rules for CR, LF and NUL as
+//! after DATA.
 
 use crate::smtp::content::Content;
 
-/// Reads one chunk into the message it belongs to. A chunk is read to its end even if the message
-/// is refused already, so that its octets are never taken for commands.
+/// Reads one chunk into its message. A chunk is read to its end even if the message is already
+/// refused, so that its octets are never taken for commands.
 #[derive(Debug)]
 pub(crate) struct ChunkReader {
     left: u64,
@@ -23,8 +23,8 @@ impl ChunkReader {
         }
     }
 
-    /// Reads on, at most to the end of the chunk. Gives the octets left over and whether the chunk
-    /// is complete.
+    /// Reads more input, at most to the end of the chunk. Returns the octets left over and whether
+    /// the chunk is complete.
     pub(crate) fn read<'a>(&mut self, input: &'a [u8]) -> (&'a [u8], bool) {
         let take = usize::try_from(self.left)
             .unwrap_or(usize::MAX)

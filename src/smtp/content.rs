@@ -1,36 +1,34 @@
-//! The message as it comes in, whichever way it is framed: its one buffer, its limits, and what is
-//! wrong with it.
+//! The content of an incoming message, for either framing: its buffer, its limits, and its errors.
 
 use crate::types::Reply;
 use crate::types::replies;
 
-/// Octets of a refused message after which the session is cut: nobody may feed us for ever. This,
-/// or twice the size limit where that is more.
+/// Octets of a refused message after which the session ends, so that no client can send for ever.
+/// If twice the size limit is larger, that applies.
 const RUNAWAY_OCTETS: u64 = 64 * 1024 * 1024;
 
-/// Buffer to begin with; most messages are small.
+/// First size of the buffer; most messages are small.
 const FIRST_OCTETS: usize = 16 * 1024;
 
-/// A message is kept in pieces of so many octets while it comes in: to grow, nothing large is
-/// copied, and no more is held than has come.
+/// An incoming message is kept in pieces of this size. So growth never copies much, and the memory
+/// follows the octets received.
 const PIECE_OCTETS: usize = 256 * 1024;
 
-/// A message on its way in. Once something is wrong, nothing is kept any more and only the framing
-/// goes on.
+/// An incoming message. After an error no more octets are kept, and only the framing continues.
 #[derive(Debug)]
 pub(crate) struct Content {
-    /// Full pieces of what came so far, and the one that is being filled.
+    /// Full pieces, and the one being filled.
     full: Vec<Vec<u8>>,
     body: Vec<u8>,
     full_octets: u64,
     full_memory: usize,
-    /// Octets the client said that the message has; 0 = it did not say.
+    /// Size of the message as the client announced it; 0 = unknown.
     expected: u64,
     size_limit: u64,
     line_limit: u64,
     line: u64,
     discarded: u64,
-    /// A CR has come whose LF is still out: it may stand at the very end of a chunk.
+    /// A CR has arrived, and its LF not yet: the CR may be the last octet of a chunk.
     cr: bool,
     refusal: Option<Reply>,
 }
@@ -53,16 +51,15 @@ impl Content {
         }
     }
 
-    /// The same for a message of which the client says that it has so many octets (RFC 1870, or the
-    /// chunk of BDAT): room is made for it in one go. It may be more or less all the same; 0 =
-    /// unknown.
+    /// Sets the announced size of the message (RFC 1870, or the chunk of BDAT), to allocate its
+    /// memory at once. The true size may differ; 0 = unknown.
     pub(crate) const fn expecting(mut self, octets: u64) -> Self {
         self.expected = octets;
         self
     }
 
-    /// Takes octets as they are, which may be cut anywhere; refuses bare CR, bare LF, NUL (RFC 5321
-    /// sections 2.3.8 and 4.1.1.4).
+    /// Takes octets without dot-stuffing, in parts of any size; refuses bare CR, bare LF, NUL (RFC
+    /// 5321 sections 2.3.8 and 4.1.1.4).
     pub(crate) fn take(&mut self, mut input: &[u8]) {
         while !input.is_empty() {
             if self.cr {
@@ -80,8 +77,8 @@ impl Content {
         }
     }
 
-    /// Takes octets up to the next CR, or beyond an LF or NUL, which stand where none belongs.
-    /// Whether a CR was taken, which is not yet part of the message, and the rest behind it.
+    /// Takes octets up to the next CR, or beyond an LF or NUL, which are errors. Returns whether a
+    /// CR was found, which is not yet part of the message, and the remaining input.
     pub(crate) fn take_to_cr<'a>(&mut self, input: &'a [u8]) -> (bool, &'a [u8]) {
         let (run, special, rest) = split_at_special(input);
         self.text(run);
@@ -94,10 +91,10 @@ impl Content {
         (false, rest)
     }
 
-    /// Takes octets free of CR, LF and NUL.
+    /// Takes octets without CR, LF and NUL.
     fn text(&mut self, run: &[u8]) {
-        // Of two limits passed in one run, the one passed first counts, so that it does not matter
-        // how the octets came in.
+        // If one run exceeds two limits, the first one exceeded counts, so that the result does not
+        // depend on the sizes of reads.
         let line_room = self.line_limit.saturating_sub(self.line);
         if octets(run) > line_room && line_room <= self.size_limit.saturating_sub(self.kept()) {
             self.refuse(replies::BODY_LINE_TOO_LONG);
@@ -130,7 +127,7 @@ impl Content {
         }
     }
 
-    /// Sees to it that the piece takes at least one octet more; a full one is put by.
+    /// Makes room for at least one more octet in the piece; a full piece moves to `full`.
     fn make_room(&mut self, more: usize) {
         let (len, capacity) = (self.body.len(), self.body.capacity());
         if capacity.saturating_sub(len) >= more || (capacity >= PIECE_OCTETS && len < capacity) {
@@ -144,8 +141,8 @@ impl Content {
         }
         let expected =
             usize::try_from(self.expected.saturating_sub(self.full_octets)).unwrap_or(PIECE_OCTETS);
-        // A piece that is there already grows; what is expected is made room for once the message
-        // shows that it is no trifle.
+        // An existing piece grows. The announced size is allocated only when the first octets have
+        // shown that the message is not small.
         let wanted = match self.body.len() {
             0 if self.full.is_empty() => FIRST_OCTETS,
             0 => expected.max(FIRST_OCTETS),
@@ -158,12 +155,12 @@ impl Content {
             .reserve_exact(wanted.saturating_sub(self.body.len()));
     }
 
-    /// Octets of the message that are kept.
+    /// Octets kept of the message.
     fn kept(&self) -> u64 {
         self.full_octets.saturating_add(octets(&self.body))
     }
 
-    /// Refuses the message; the first refusal stands. Its memory is given back at once.
+    /// Refuses the message and frees its memory; only the first refusal counts.
     pub(crate) fn refuse(&mut self, reply: impl Into<Reply>) {
         if self.refusal.is_none() {
             self.refusal = Some(reply.into());
@@ -179,12 +176,12 @@ impl Content {
         self.kept().saturating_add(u64::from(self.cr))
     }
 
-    /// Whether `more` octets would be too many.
+    /// Whether `more` octets would exceed the limit.
     pub(crate) fn would_exceed(&self, more: u64) -> bool {
         self.octets().saturating_add(more) > self.size_limit
     }
 
-    /// The refusal, if so much was read past it that the session shall end now.
+    /// The refusal, if so much was read after it that the session must end now.
     pub(crate) fn runaway(&self) -> Option<&Reply> {
         self.refusal
             .as_ref()
@@ -201,7 +198,7 @@ impl Content {
         self.full_memory.saturating_add(self.body.capacity())
     }
 
-    /// The pieces in one. Each is freed as soon as it is copied.
+    /// Joins the pieces. Each is freed as soon as it is copied.
     fn joined(self) -> Vec<u8> {
         if self.full.is_empty() {
             return self.body;
@@ -225,7 +222,7 @@ impl Content {
     }
 }
 
-/// Octets up to the next CR, LF or NUL; that octet; the rest behind it.
+/// Octets up to the next CR, LF or NUL; that octet; the remaining input.
 fn split_at_special(input: &[u8]) -> (&[u8], Option<u8>, &[u8]) {
     match memchr::memchr3(b'\r', b'\n', 0, input).and_then(|i| input.split_at_checked(i)) {
         Some((run, tail)) => match tail.split_first() {
@@ -236,7 +233,7 @@ fn split_at_special(input: &[u8]) -> (&[u8], Option<u8>, &[u8]) {
     }
 }
 
-/// A length as the limits count it.
+/// A length as `u64`, as in the limits.
 fn octets(run: &[u8]) -> u64 {
     u64::try_from(run.len()).unwrap_or(u64::MAX)
 }

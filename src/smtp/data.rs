@@ -1,10 +1,9 @@
 //! Framing of a message after DATA (RFC 5321 sections 4.1.1.4 and 4.5.2).
 //!
-//! The message ends with CRLF `.` CRLF and with nothing else. Servers that took LF `.` LF, LF `.`
-//! CRLF or CR `.` CR as an end as well let a sender hide a second message, with an envelope of its
-//! own, in the first one (SMTP smuggling, CVE-2023-51764, CVE-2023-51765, CVE-2023-51766). Here
-//! such octets are content, and since no good message holds them the message is refused at its true
-//! end.
+//! The message ends with CRLF `.` CRLF and with nothing else. Servers that also accepted LF `.` LF,
+//! LF `.` CRLF or CR `.` CR as the end let a sender hide a second message with its own envelope in
+//! the first one (SMTP smuggling, CVE-2023-51764, CVE-2023-51765, CVE-2023-51766). Here such octets
+//! are content. No valid message has them, so the message is refused at its true end.
 
 use crate::smtp::content::Content;
 use crate::types::replies;
@@ -16,23 +15,24 @@ pub(crate) struct DataReader {
     content: Content,
 }
 
-/// Where in the framing the next octet stands.
+/// The place of the next octet in the framing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum FramingPlace {
-    /// Behind CRLF, or at the very beginning: the CRLF of the DATA command counts (RFC 5321 section
+    /// After CRLF, or at the very beginning: the CRLF of the DATA command counts (RFC 5321 section
     /// 4.1.1.4).
     LineStart,
-    /// Behind a dot that began a line; the dot is not part of the message (RFC 5321 section 4.5.2).
+    /// After a dot at the beginning of a line; the dot is not part of the message (RFC 5321 section
+    /// 4.5.2).
     Dot,
-    /// Behind CRLF `.` CR.
+    /// After CRLF `.` CR.
     DotCr,
     Line,
-    /// Behind a CR inside a line.
+    /// After a CR inside a line.
     Cr,
 }
 
 impl DataReader {
-    /// Begins behind the 354.
+    /// Begins after the 354.
     pub(crate) const fn new(content: Content) -> Self {
         Self {
             place: FramingPlace::LineStart,
@@ -40,8 +40,8 @@ impl DataReader {
         }
     }
 
-    /// Reads on, at most to the end of the message. Gives the octets left over and whether the end
-    /// was found.
+    /// Reads more input, at most to the end of the message. Returns the octets left over and
+    /// whether the end was found.
     pub(crate) fn read<'a>(&mut self, mut input: &'a [u8]) -> (&'a [u8], bool) {
         loop {
             let Some((&first, behind)) = input.split_first() else {

@@ -1,27 +1,27 @@
-//! The PROXY protocol, versions 1 and 2 (haproxy `doc/proxy-protocol.txt`): who connected to the
-//! balancer in front of us.
+//! The PROXY protocol, versions 1 and 2 (haproxy `doc/proxy-protocol.txt`): the client of the load
+//! balancer in front of the relay.
 //!
-//! The header comes before everything else, TLS included. It is read only from peers that are
-//! listed for it, and there it is required: without it the connection is closed without a word.
+//! The header comes before everything else, including TLS. It is read only from listed peers, and
+//! they must send it: without it the connection is closed without a reply.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// Longest header of version 1, CRLF included.
 const V1_OCTETS: usize = 107;
-/// Longest address block of version 2 with its extensions that is taken.
+/// Longest accepted address block of version 2, with its extensions.
 const V2_BLOCK_OCTETS: usize = 4096;
 const V2_SIGNATURE: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ProxyHeader {
-    /// Octets of it; what follows belongs to TLS or SMTP.
+    /// Octets of the header; the octets after it belong to TLS or SMTP.
     pub octets: usize,
-    /// Who connected; IPv4-mapped addresses are unmapped. `None`: the balancer speaks for itself
-    /// (LOCAL, UNKNOWN, a health check), so that its own address counts.
+    /// Address of the client; IPv4-mapped addresses are unmapped. `None`: the balancer itself is
+    /// the client (LOCAL, UNKNOWN, a health check), so its own address counts.
     pub source: Option<SocketAddr>,
 }
 
-/// This is no PROXY header.
+/// The error for octets that are no PROXY header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct NotProxy(pub &'static str);
 
@@ -33,7 +33,7 @@ impl std::fmt::Display for NotProxy {
 
 impl std::error::Error for NotProxy {}
 
-/// Reads the header at the start of `input`. `Ok(None)`: more octets are needed.
+/// Parses the header at the start of `input`. `Ok(None)`: more octets are needed.
 pub(crate) fn parse(input: &[u8]) -> Result<Option<ProxyHeader>, NotProxy> {
     if begins(input, V2_SIGNATURE) {
         v2(input)
@@ -44,7 +44,7 @@ pub(crate) fn parse(input: &[u8]) -> Result<Option<ProxyHeader>, NotProxy> {
     }
 }
 
-/// Whether `input` begins with `mark`, as far as it goes.
+/// Whether `input` begins with `mark`, as far as both have octets.
 fn begins(input: &[u8], mark: &[u8]) -> bool {
     let n = input.len().min(mark.len());
     input.get(..n) == mark.get(..n)
@@ -100,7 +100,7 @@ fn v1(input: &[u8]) -> Result<Option<ProxyHeader>, NotProxy> {
     }))
 }
 
-/// Digits only: `parse` alone would take `+25`.
+/// Digits only: `parse` alone would accept `+25`.
 fn port(text: &str) -> Option<u16> {
     text.bytes()
         .all(|b| b.is_ascii_digit())
@@ -140,7 +140,7 @@ fn v2(input: &[u8]) -> Result<Option<ProxyHeader>, NotProxy> {
             v2_source::<16, 32>(block, |a: [u8; 16]| Ipv6Addr::from(a).into())
                 .ok_or(NotProxy("block too short"))?,
         ),
-        // UNSPEC: the balancer cannot tell.
+        // UNSPEC: the balancer does not know the address.
         0x00 => None,
         _ => return Err(NotProxy("not TCP over IP")),
     };
@@ -150,7 +150,7 @@ fn v2(input: &[u8]) -> Result<Option<ProxyHeader>, NotProxy> {
     }))
 }
 
-/// Source address of `N` octets at the front, both addresses in `BOTH` octets, then both ports.
+/// Source address of `N` octets at the start, both addresses in `BOTH` octets, then both ports.
 fn v2_source<const N: usize, const BOTH: usize>(
     block: &[u8],
     ip: impl Fn([u8; N]) -> IpAddr,

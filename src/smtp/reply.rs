@@ -1,11 +1,11 @@
-//! Reads the replies of a remote server (RFC 5321 section 4.2), bounded in every direction: a
-//! hostile server can make it give up, never grow or panic.
+//! Parses the replies of a remote server (RFC 5321 section 4.2). Everything is bounded: a hostile
+//! server can make it give up, but never grow or panic.
 
 use crate::types::{Enhanced, Reply};
 use std::fmt;
 
-/// Longest reply line taken, in octets without its end. RFC 5321 section 4.5.3.1.5 allows 512; real
-/// servers write longer ones.
+/// Longest accepted reply line, in octets without its end. RFC 5321 section 4.5.3.1.5 allows 512;
+/// real servers send longer ones.
 pub(crate) const LINE_OCTETS: usize = 2048;
 /// Most lines of one reply.
 pub(crate) const REPLY_LINES: usize = 128;
@@ -16,7 +16,7 @@ pub(crate) const REPLY_OCTETS: usize = 16 * 1024;
 /// a thousand long replies.
 pub(crate) const KEPT_OCTETS: usize = 1000;
 
-/// Cuts a reply down to [`KEPT_OCTETS`] of text; what is cut off is marked by an ellipsis.
+/// Cuts a reply down to [`KEPT_OCTETS`] of text; an ellipsis marks the cut.
 pub(crate) fn shorten(mut reply: Reply) -> Reply {
     let mut left = KEPT_OCTETS;
     let mut kept = 0;
@@ -36,8 +36,8 @@ pub(crate) fn shorten(mut reply: Reply) -> Reply {
     reply
 }
 
-/// Why what came is no reply. The remote is to blame; a retry may help, so all of these are
-/// temporary failures.
+/// Why the received octets are no reply. The remote is to blame; a retry may help, so all of these
+/// are temporary failures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ReplyError {
     /// A line longer than [`LINE_OCTETS`].
@@ -62,7 +62,7 @@ impl fmt::Display for ReplyError {
     }
 }
 
-/// Puts replies together from bytes as they arrive. After an error it must not be used again.
+/// Assembles replies from bytes as they arrive. After an error it must not be used again.
 #[derive(Debug, Default)]
 pub(crate) struct ReplyReader {
     /// The line that is not complete yet.
@@ -73,8 +73,8 @@ pub(crate) struct ReplyReader {
 }
 
 impl ReplyReader {
-    /// Takes bytes from the front of `input` up to the end of one reply, or all of them; `input` is
-    /// left with the rest.
+    /// Takes bytes from the front of `input` up to the end of one reply, or all of them; the
+    /// remaining bytes stay in `input`.
     pub(crate) fn next(&mut self, input: &mut &[u8]) -> Result<Option<Reply>, ReplyError> {
         while let Some(end) = memchr::memchr(b'\n', input) {
             // `end` was found in `input`, so both halves exist.
@@ -99,7 +99,7 @@ impl ReplyReader {
         Ok(None)
     }
 
-    /// Whether a reply has begun to arrive and is not complete.
+    /// Whether a reply is partly received.
     pub(crate) const fn is_partial(&self) -> bool {
         !self.line.is_empty() || self.reply.is_some()
     }
@@ -135,8 +135,8 @@ impl ReplyReader {
             Some(reply) if reply.code != code => return Err(ReplyError::CodeChanged),
             Some(reply) if reply.lines.len() >= REPLY_LINES => return Err(ReplyError::TooLong),
             Some(reply) => {
-                // RFC 2034 section 4: the enhanced code stands on every line. Where a line has
-                // another one, it stays text.
+                // RFC 2034 section 4: the enhanced code is on every line. If a line has another
+                // code, it stays part of the text.
                 let text = match split_enhanced(code, text.clone()) {
                     (Some(enhanced), rest) if reply.enhanced == Some(enhanced) => rest,
                     _ => text,
@@ -170,7 +170,7 @@ fn split_line(line: &[u8]) -> Option<(u16, bool, &[u8])> {
     }
 }
 
-/// An enhanced code counts only where its class is that of the reply code (RFC 2034 section 4).
+/// An enhanced code is valid only if its class is that of the reply code (RFC 2034 section 4).
 fn split_enhanced(code: u16, text: String) -> (Option<Enhanced>, String) {
     match Enhanced::take(&text) {
         Some((enhanced, rest)) if u16::from(enhanced.0) == code / 100 => {

@@ -1,14 +1,14 @@
-//! AUTH as a client (RFC 4954): which mechanism, and our words in its exchange. Pure; `mail-send`
-//! encodes them.
+//! AUTH as a client (RFC 4954): the choice of the mechanism, and the client's lines in the
+//! exchange. Pure; `mail-send` encodes them.
 
 use crate::types::{AuthMechanism, Secret};
 use mail_send::Credentials;
 use smtp_proto::{AUTH_CRAM_MD5, AUTH_LOGIN, AUTH_OAUTHBEARER, AUTH_PLAIN, AUTH_XOAUTH2};
 
-/// What the two questions of LOGIN mean, whatever a server writes in them.
+/// The two questions of LOGIN. Their meaning is fixed, whatever text a server sends.
 const LOGIN_QUESTIONS: [&str; 2] = ["VXNlcm5hbWU6", "UGFzc3dvcmQ6"];
 
-/// What proves who we are.
+/// The proof of our identity.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) enum Proof {
     Password(Secret),
@@ -17,7 +17,7 @@ pub(crate) enum Proof {
 }
 
 impl Proof {
-    /// What it is called in a reply.
+    /// Its name in a reply.
     pub(super) const fn name(&self) -> &'static str {
         match self {
             Self::Password(_) => "password",
@@ -26,28 +26,27 @@ impl Proof {
     }
 }
 
-/// What the server would have to offer for our login. Its operator or ours can mend it; the mail
-/// waits.
+/// What the server must offer for our login. Its operator or ours can repair it; the mail waits.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum LoginNeeds<'a> {
     #[error("TLS to protect it")]
     Tls,
-    /// One of these.
+    /// One of these mechanisms.
     #[error("AUTH {}", .0.iter().map(|m| m.name()).collect::<Vec<_>>().join(" or "))]
     Mechanism(&'a [AuthMechanism]),
 }
 
-/// Who we are, and how we prove it.
+/// Our user name and its proof.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct ClientLogin {
     pub user: String,
     /// Password or access token.
     pub proof: Proof,
-    /// The one mechanism to use; `None` = the first that both sides know.
+    /// The only mechanism to use; `None` = the first that both sides support.
     pub mechanism: Option<AuthMechanism>,
     /// Name or address of the server, and its port.
     pub server: (String, u16),
-    /// May be sent over an unencrypted connection.
+    /// It may be sent over an unencrypted connection.
     pub without_tls: bool,
 }
 
@@ -72,7 +71,7 @@ impl ClientLogin {
         let name = mechanism.name();
         match mechanism {
             AuthMechanism::Login | AuthMechanism::CramMd5 => format!("AUTH {name}"),
-            // None of the others looks at a challenge, so that their encoding cannot fail.
+            // The other mechanisms do not look at a challenge, so their encoding cannot fail.
             _ => format!(
                 "AUTH {name} {}",
                 self.encode(mechanism, "").unwrap_or_default()
@@ -80,7 +79,7 @@ impl ClientLogin {
         }
     }
 
-    /// The answer to the challenge that follows on `earlier` others; `None` = there is none.
+    /// The answer to the challenge after `earlier` others; `None` = there is none.
     pub(super) fn answer(
         &self,
         mechanism: AuthMechanism,
@@ -90,7 +89,7 @@ impl ClientLogin {
         match (mechanism, earlier) {
             (AuthMechanism::Login, _) => self.encode(mechanism, LOGIN_QUESTIONS.get(earlier)?),
             (AuthMechanism::CramMd5, 0) => self.encode(mechanism, challenge),
-            // The challenge says why the token is refused; the refusal itself comes behind the
+            // The challenge says why the token is refused; the refusal itself follows after the
             // answer (RFC 7628 section 3.2.3).
             (AuthMechanism::XOauth2, 0) => Some(String::new()),
             (AuthMechanism::OauthBearer, 0) => Some("AQ==".to_owned()),
@@ -112,7 +111,7 @@ impl ClientLogin {
             AuthMechanism::XOauth2 => {
                 Credentials::new_xoauth2(user, secret).encode(AUTH_XOAUTH2, challenge)
             }
-            // RFC 7628 section 3.1. `new_oauth_from_token` leaves the GS2 header out.
+            // RFC 7628 section 3.1. `new_oauth_from_token` omits the GS2 header.
             AuthMechanism::OauthBearer => {
                 let name = user.replace('=', "=3D").replace(',', "=2C");
                 let (host, port) = &self.server;

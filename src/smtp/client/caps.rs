@@ -2,11 +2,11 @@
 
 use crate::types::{AuthMechanism, Reply};
 
-/// Most recipients put into one transaction where the server names no limit: every server must take
-/// 100 (RFC 5321 section 4.5.3.1.8).
+/// Most recipients of one transaction if the server states no limit: every server must accept 100
+/// (RFC 5321 section 4.5.3.1.8).
 pub(crate) const DEFAULT_RECIPIENTS: usize = 100;
 
-/// Extensions a server offers. Nothing is offered after HELO.
+/// Extensions that a server offers. None are offered after HELO.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Capabilities {
     pub pipelining: bool,
@@ -16,7 +16,7 @@ pub(crate) struct Capabilities {
     pub starttls: bool,
     /// SIZE (RFC 1870): `None` = not offered, 0 = offered without a fixed maximum.
     pub size: Option<u64>,
-    /// Mechanisms of AUTH (RFC 4954) that we know.
+    /// Mechanisms of AUTH (RFC 4954) that the relay supports.
     pub auth: Vec<AuthMechanism>,
     /// LIMITS RCPTMAX (RFC 9422).
     pub rcpt_max: Option<usize>,
@@ -25,7 +25,7 @@ pub(crate) struct Capabilities {
 }
 
 impl Capabilities {
-    /// Reads a positive EHLO reply; its first line is the greeting. Unknown keywords mean nothing.
+    /// Parses a positive EHLO reply; its first line is the greeting. Unknown keywords are ignored.
     pub(crate) fn parse(reply: &Reply) -> Self {
         let mut caps = Self::default();
         for line in reply.lines.iter().skip(1) {
@@ -42,7 +42,7 @@ impl Capabilities {
                 "SIZE" => caps.size = Some(words.next().and_then(|n| n.parse().ok()).unwrap_or(0)),
                 "AUTH" => caps.read_auth(words),
                 "LIMITS" => caps.read_limits(words),
-                // "AUTH=PLAIN" is an old form that some servers still write.
+                // "AUTH=PLAIN" is an old form that some servers still send.
                 other => {
                     if let Some(first) = other.strip_prefix("AUTH=") {
                         caps.read_auth(std::iter::once(first).chain(words));
@@ -61,7 +61,7 @@ impl Capabilities {
         }
     }
 
-    /// RFC 9422 section 3: `NAME=value`; a limit that cannot be read is no limit.
+    /// RFC 9422 section 3: `NAME=value`; a limit that cannot be parsed is ignored.
     fn read_limits<'a>(&mut self, words: impl Iterator<Item = &'a str>) {
         for (name, value) in words.filter_map(|w| w.split_once('=')) {
             let Some(value) = value.parse::<u32>().ok().filter(|n| *n > 0) else {

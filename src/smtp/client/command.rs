@@ -1,23 +1,23 @@
-//! Commands of a mail transaction with the parameters the server offers, and what it cannot take at
-//! all.
+//! Commands of a mail transaction with the parameters that the server offers, and the messages that
+//! it cannot accept.
 
 use super::caps::Capabilities;
 use crate::types::replies;
 use crate::types::{Address, BodyType, DsnRet, Envelope, Notify, Recipient, Reply};
 
-/// What matters of a message's content for its transport.
+/// The properties of a message's content that affect its transport.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct OutgoingContent {
     /// Octets before dot-stuffing (RFC 1870 section 3).
     pub octets: u64,
-    /// Octets above 127 occur anywhere.
+    /// The message has octets above 127.
     pub eight_bit: bool,
-    /// Octets above 127 occur in the header of the message.
+    /// The header of the message has octets above 127.
     pub eight_bit_header: bool,
 }
 
 impl OutgoingContent {
-    /// Looks through a message once; `header` is its header section.
+    /// Examines a message once; `header` is its header section.
     pub(crate) fn of(message: &[u8], header: &[u8]) -> Self {
         let eight_bit = !message.is_ascii();
         Self {
@@ -28,16 +28,16 @@ impl OutgoingContent {
     }
 }
 
-/// Whether a message needs SMTPUTF8 for all its recipients (RFC 6531 section 3.2): a sender outside
-/// ASCII, or a header outside ASCII in mail that was handed in under SMTPUTF8. Raw octets in the
-/// header of other mail are a flaw of that mail, not a wish.
+/// Whether a message needs SMTPUTF8 for all its recipients (RFC 6531 section 3.2): it has a
+/// non-ASCII sender, or a non-ASCII header and was received with SMTPUTF8. Raw octets in the header
+/// of other mail are an error of that mail, not a request for SMTPUTF8.
 pub(crate) fn needs_smtputf8(envelope: &Envelope, content: OutgoingContent) -> bool {
     envelope.from.0.as_ref().is_some_and(Address::needs_utf8)
         || (envelope.smtputf8 && content.eight_bit_header)
 }
 
-/// The failure of a message that this server cannot take unchanged; we return it, we do not mangle
-/// it.
+/// The failure of a message that this server cannot accept unchanged. The relay returns such a
+/// message and does not convert it.
 pub(crate) fn refusal(
     caps: &Capabilities,
     needs_smtputf8: bool,
@@ -51,15 +51,15 @@ pub(crate) fn refusal(
     if needs_smtputf8 && !caps.smtputf8 {
         return Some(replies::NO_SMTPUTF8.into());
     }
-    // An SMTPUTF8 server offers 8BITMIME as well (RFC 6531 section 3.1 item 7).
+    // An SMTPUTF8 server also offers 8BITMIME (RFC 6531 section 3.1 item 7).
     if content.eight_bit && !caps.eight_bit_mime && !caps.smtputf8 {
         return Some(replies::NO_8BITMIME.into());
     }
     None
 }
 
-/// A value that may stand as an ESMTP parameter (RFC 5321 section 4.1.2, `esmtp-value`, with UTF-8
-/// for RFC 6531).
+/// Whether a value is valid as an ESMTP parameter (RFC 5321 section 4.1.2, `esmtp-value`, with
+/// UTF-8 for RFC 6531).
 fn is_value(text: &str) -> bool {
     !text.is_empty()
         && text

@@ -1,7 +1,7 @@
-//! The client side of an SMTP connection as a pure state machine: bytes of the server go in through
-//! [`Client::feed`], bytes for the server come out of [`Client::take_output`], and
-//! [`Client::action`] says what the shell has to do next. Time is the shell's: [`Client::step`]
-//! names what is awaited, so that it can apply that step's limit.
+//! The client side of an SMTP connection as a pure state machine. Bytes from the server go in
+//! through [`Client::feed`], bytes for the server come out of [`Client::take_output`], and
+//! [`Client::action`] says what the shell must do next. The shell keeps the time: [`Client::step`]
+//! names the awaited reply, so that the shell can apply the limit of that step.
 
 mod auth;
 pub(crate) mod caps;
@@ -21,32 +21,32 @@ pub(crate) use caps::Capabilities;
 pub(crate) use command::OutgoingContent;
 use transaction::{After, ClientTransaction};
 
-/// When the connection is to be encrypted by STARTTLS (RFC 3207).
+/// When the connection is encrypted by STARTTLS (RFC 3207).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum StartTls {
-    /// It is never used.
+    /// Never.
     Never,
-    /// It is used where it is offered.
+    /// If the server offers it.
     IfOffered,
-    /// Without it no mail goes.
+    /// Always; without it no mail is sent.
     Must,
 }
 
-/// How a connection is to be opened.
+/// How to open a connection.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct ConnectOptions {
-    /// The name we give with EHLO.
+    /// The name that we send with EHLO.
     pub ehlo: String,
-    /// When STARTTLS is used.
+    /// When to use STARTTLS.
     pub starttls: StartTls,
-    /// What we log in with.
+    /// Our login, if any.
     pub login: Option<ClientLogin>,
 }
 
-/// What is awaited of the server, or where something went wrong. In the order in which they come.
+/// The awaited reply of the server, or the step of a failure. In the order of the dialog.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum ClientStep {
-    /// The TCP connection. Never awaited by the machine itself.
+    /// The TCP connection. The machine itself never awaits it.
     Connect,
     /// The greeting of the server.
     Banner,
@@ -64,15 +64,15 @@ pub(crate) enum ClientStep {
     Rcpt,
     /// The reply to DATA.
     Data,
-    /// The message is being sent: its end is not out yet, so the server cannot have taken it.
+    /// The message is being sent. Its end is not sent yet, so the server cannot have accepted it.
     Body,
     /// Reply to the end of the message.
     Dot,
-    /// Nothing more: the connection is of no further use.
+    /// Nothing more: the connection cannot be used again.
     Closed,
 }
 
-/// What the shell has to do.
+/// What the shell must do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum ClientAction {
     /// Write the output if there is any, then read.
@@ -83,21 +83,21 @@ pub(crate) enum ClientAction {
     Ready,
     /// Write the message dot-stuffed with its end, then call [`Client::body_sent`].
     SendBody,
-    /// The transaction is over: call [`Client::take_verdicts`]. The connection may be used again if
-    /// [`Client::is_open`].
+    /// The transaction has ended: call [`Client::take_verdicts`]. The connection may be used again
+    /// if [`Client::is_open`].
     Done,
     /// The connection could not be opened for mail: close it.
     Failed(StepReply),
 }
 
-/// A reply and the step it was given at. The reply is ours where the server did not give one.
+/// A reply and its step. The reply is ours if the server sent none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct StepReply {
-    /// Where it was said.
+    /// The step of the reply.
     pub step: ClientStep,
     pub reply: Reply,
-    /// The connection broke, timed out or brought nonsense, and `reply` is ours: another connection
-    /// may do better.
+    /// The connection broke, timed out or sent invalid replies, and `reply` is ours: another
+    /// connection may work.
     pub lost: bool,
 }
 
@@ -117,7 +117,7 @@ enum ClientState {
     Closed,
 }
 
-/// The machine. One per connection.
+/// The client machine. One per connection.
 pub(crate) struct Client {
     options: ConnectOptions,
     state: ClientState,
@@ -129,13 +129,13 @@ pub(crate) struct Client {
     tls_refused: bool,
     failure: Option<StepReply>,
     transaction: Option<ClientTransaction>,
-    /// A transaction was left open at the server: RSET goes before the next MAIL.
+    /// The server still has an open transaction: RSET is sent before the next MAIL.
     dirty: bool,
     replies: u64,
 }
 
 impl Client {
-    /// A connection that has just been made; the greeting is awaited.
+    /// A client on a new connection; it waits for the greeting.
     pub(crate) fn new(options: ConnectOptions) -> Self {
         Self {
             options,
@@ -153,7 +153,7 @@ impl Client {
         }
     }
 
-    /// Takes what the server sent. What it may not send at this point ends the connection.
+    /// Takes octets from the server. Octets that are not allowed at this point end the connection.
     pub(crate) fn feed(&mut self, bytes: &[u8]) {
         let mut input = bytes;
         while !input.is_empty() && self.state != ClientState::Closed {
@@ -167,12 +167,12 @@ impl Client {
             }
         }
         if matches!(self.state, ClientState::Ready) && self.reader.is_partial() {
-            // Nobody asked for it: what follows could be taken for the reply to our next command.
+            // An unexpected reply. Later octets could be taken for the reply to our next command.
             self.state = ClientState::Closed;
         }
     }
 
-    /// Moves the bytes to be written to the end of `out`.
+    /// Moves the pending output to the end of `out`.
     pub(crate) fn take_output(&mut self, out: &mut Vec<u8>) {
         out.append(&mut self.output);
     }
@@ -207,7 +207,7 @@ impl Client {
         }
     }
 
-    /// Complete replies so far: a step's time limit begins anew with each.
+    /// Complete replies so far. The time limit of a step starts again with each.
     pub(crate) const fn replies(&self) -> u64 {
         self.replies
     }
@@ -217,7 +217,7 @@ impl Client {
         &self.caps
     }
 
-    /// The name the server gave itself in its EHLO reply, or else in its greeting.
+    /// The server's own name in its EHLO reply, or else in its greeting.
     pub(crate) fn server_name(&self) -> &str {
         &self.server_name
     }
@@ -233,7 +233,8 @@ impl Client {
         self.tls
     }
 
-    /// The handshake is done. Everything known of the server is forgotten (RFC 3207 section 4.2).
+    /// Takes note of the finished handshake. Everything known of the server is discarded (RFC 3207
+    /// section 4.2).
     pub(crate) fn tls_started(&mut self) {
         self.tls = true;
         self.caps = Capabilities::default();
@@ -241,8 +242,8 @@ impl Client {
     }
 
     /// Begins a transaction for some recipients (indexes into the envelope), at most
-    /// [`Capabilities::recipients_per_transaction`] of them, in state [`Action::Ready`]. A refusal
-    /// that needs no word with the server comes out as [`Action::Done`] at once.
+    /// [`Capabilities::recipients_per_transaction`] of them, in state [`ClientAction::Ready`]. A
+    /// refusal that needs no command to the server leads to [`ClientAction::Done`] at once.
     pub(crate) fn begin(
         &mut self,
         envelope: &Envelope,
@@ -262,21 +263,21 @@ impl Client {
         self.go_on(after);
     }
 
-    /// The message and its end have been written.
+    /// Takes note that the message and its end have been written.
     pub(crate) fn body_sent(&mut self) {
         if let Some(t) = &mut self.transaction {
             t.body_sent();
         }
     }
 
-    /// Recipients that the server had accepted at RCPT in the transaction that is over.
+    /// The number of recipients that the server accepted at RCPT in the last transaction.
     pub(crate) fn accepted(&self) -> usize {
         self.transaction
             .as_ref()
             .map_or(0, ClientTransaction::accepted)
     }
 
-    /// One verdict per recipient of the transaction that is over.
+    /// One verdict per recipient of the last transaction.
     pub(crate) fn take_verdicts(&mut self) -> Vec<(u32, StepReply)> {
         self.transaction
             .take()
@@ -284,8 +285,8 @@ impl Client {
             .unwrap_or_default()
     }
 
-    /// The connection is lost, or the shell gives up: `reply` says why and stands for everything
-    /// not decided yet.
+    /// The connection is lost, or the shell gives up. `reply` is the reason, and the verdict on all
+    /// undecided recipients.
     pub(crate) fn fail(&mut self, reply: Reply) {
         self.end(reply, true);
     }
@@ -303,7 +304,7 @@ impl Client {
         }
     }
 
-    /// Puts QUIT into the output; nothing may follow.
+    /// Puts QUIT into the output; no other command may follow.
     pub(crate) fn quit(&mut self) {
         self.say("QUIT");
         self.state = ClientState::Closed;
@@ -320,8 +321,8 @@ impl Client {
                 self.take_server_name(&reply);
                 self.after_hello();
             }
-            // RFC 5321 section 3.2: a server that does not know EHLO gets HELO. 421 is a farewell,
-            // not an answer.
+            // RFC 5321 section 3.2: a server that does not know EHLO gets HELO. 421 means that the
+            // server closes.
             ClientState::Ehlo if reply.is_permanent() => self.say_hello(ClientState::Helo),
             ClientState::Helo if reply.code == 250 => {
                 self.caps = Capabilities::default();
@@ -330,7 +331,7 @@ impl Client {
             }
             ClientState::StartTlsReply if reply.code == 220 => {
                 if more || self.reader.is_partial() {
-                    // Plain text behind the 220 would be read as if it had come encrypted (RFC 3207
+                    // Plain text after the 220 would be read as if it were encrypted (RFC 3207
                     // section 6, CVE-2011-0411).
                     self.fail(replies::TEXT_BEHIND_STARTTLS.into());
                 } else {
@@ -355,7 +356,7 @@ impl Client {
                 let after = t.take_reply(reply, &mut self.output);
                 self.go_on(after);
             }
-            // A farewell or nonsense that nobody asked for: not to be used again, nothing is
+            // A 421 or an unexpected reply: the connection must not be used again. No recipient is
             // undecided.
             ClientState::Ready | ClientState::Closed | ClientState::TlsHandshake => {
                 self.state = ClientState::Closed
@@ -436,7 +437,7 @@ impl Client {
         }
     }
 
-    /// A challenge that nobody can answer ends the connection: the reply stands as it is.
+    /// A challenge without an answer ends the connection, with the server's reply.
     fn answer_challenge(&mut self, mechanism: AuthMechanism, challenges: usize, reply: Reply) {
         let challenge = reply.lines.first().map_or("", String::as_str);
         let login = self.options.login.as_ref();

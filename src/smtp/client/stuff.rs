@@ -1,11 +1,11 @@
 //! Dot-stuffing on sending (RFC 5321 section 4.5.2), without copying the message.
 
-/// What ends the data of a message whose last line is complete (RFC 5321 section 4.1.1.4).
+/// The end of the data of a message whose last line is complete (RFC 5321 section 4.1.1.4).
 pub(crate) const END_OF_DATA: &[u8] = b".\r\n";
 
-/// The slices that together are a message as it goes over the wire: every line that begins with a
-/// dot gets another one, and the end of data follows. A slice ends with the dot that the next slice
-/// begins with, so nothing is copied.
+/// The slices of a message as it is sent. Every line that begins with a dot gets another one, and
+/// the end of data follows. A slice ends with the dot that the next slice begins with, so nothing
+/// is copied.
 #[derive(Debug, Clone)]
 pub(crate) struct Stuffed<'a> {
     rest: &'a [u8],
@@ -15,7 +15,7 @@ pub(crate) struct Stuffed<'a> {
 
 /// Prepares `body`, whose lines end in CRLF.
 pub(crate) fn stuffed(body: &[u8]) -> Stuffed<'_> {
-    // A last line without its end gets one: without it the dot would not stand alone.
+    // A last line without CRLF gets one: without it the final dot would not be alone on its line.
     let end: &'static [u8] = if body.is_empty() || body.ends_with(b"\r\n") {
         END_OF_DATA
     } else {

@@ -1,4 +1,4 @@
-//! One mail transaction (RFC 5321 section 3.3), pipelined where the server offers it (RFC 2920).
+//! One mail transaction (RFC 5321 section 3.3), pipelined if the server offers it (RFC 2920).
 
 use super::caps::Capabilities;
 use super::command::{self, OutgoingContent};
@@ -17,22 +17,22 @@ enum Expect {
     Data,
     /// The end of a message.
     Dot,
-    /// The end of an empty message, sent because DATA was already on its way when all recipients
-    /// had been refused.
+    /// The end of an empty message. It is needed when DATA was already sent and all recipients were
+    /// then refused.
     EmptyDot,
 }
 
-/// Where the connection stands after a reply.
+/// The state of the connection after a reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum After {
-    /// More replies are to come, or the message is to be sent.
+    /// More replies are expected, or the message must be sent.
     Wait,
-    /// Over; the connection may be used again.
+    /// The transaction has ended; the connection may be used again.
     Reuse {
         /// The server still has the transaction open.
         dirty: bool,
     },
-    /// Over, and the connection is of no further use.
+    /// The transaction has ended, and the connection cannot be used again.
     Close,
 }
 
@@ -40,14 +40,14 @@ pub(super) struct ClientTransaction {
     recipients: Vec<(u32, Option<StepReply>)>,
     accepted: Vec<usize>,
     mail_accepted: bool,
-    /// Commands not sent yet, and where each ends: they go one at a time without PIPELINING, else
-    /// all at once.
+    /// Commands not sent yet, and the end of each. Without PIPELINING they are sent one at a time,
+    /// otherwise all at once.
     commands: Vec<u8>,
     unsent: VecDeque<(Expect, usize)>,
     sent: usize,
     pipelining: bool,
     pending: VecDeque<Expect>,
-    /// DATA was answered with 354 and the message has not been written in full yet.
+    /// DATA was answered with 354, and the message is not completely written yet.
     wants_body: bool,
     done: bool,
 }
@@ -81,8 +81,8 @@ impl ClientTransaction {
         if let Some(reply) = command::refusal(caps, all_need_utf8, content) {
             this.decide_all(ClientStep::Mail, &reply);
         }
-        // A recipient outside ASCII fails alone where the server does not know SMTPUTF8; with it,
-        // it decides for all.
+        // Without SMTPUTF8 at the server, only the non-ASCII recipients fail. With it, one of them
+        // makes the whole transaction use SMTPUTF8.
         let some_need_utf8 = chosen.iter().any(|r| r.address.needs_utf8());
         for ((_, slot), recipient) in this.recipients.iter_mut().zip(&chosen) {
             if recipient.address.needs_utf8() && !caps.smtputf8 {
@@ -122,7 +122,7 @@ impl ClientTransaction {
         (this, After::Wait)
     }
 
-    /// Sends what may be sent now.
+    /// Sends every command that may be sent now.
     fn send(&mut self, output: &mut Vec<u8>) {
         while self.pipelining || self.pending.is_empty() {
             let Some((expect, end)) = self.unsent.pop_front() else {
@@ -172,7 +172,7 @@ impl ClientTransaction {
             .collect()
     }
 
-    /// Ends the transaction: `verdict` stands for every recipient not decided yet.
+    /// Ends the transaction: `verdict` applies to every undecided recipient.
     pub(super) fn abort(&mut self, verdict: &StepReply) {
         for (_, slot) in &mut self.recipients {
             slot.get_or_insert_with(|| verdict.clone());
@@ -206,7 +206,7 @@ impl ClientTransaction {
             return self.close(step, replies::UNASKED.into());
         };
         if reply.code == 421 {
-            // RFC 5321 section 3.8: the server closes; temporary for all that is not decided yet.
+            // RFC 5321 section 3.8: the server closes; temporary for all undecided recipients.
             return self.close(step, reply);
         }
         match expect {
@@ -234,7 +234,8 @@ impl ClientTransaction {
         if reply.is_positive() && self.mail_accepted {
             self.accepted.push(slot);
         } else if let Some((_, verdict)) = self.recipients.get_mut(slot) {
-            // Where MAIL was refused, that refusal stands: what RCPT got then is only its echo.
+            // If MAIL was refused, that refusal is the verdict: the reply to RCPT only follows from
+            // it.
             verdict.get_or_insert(StepReply {
                 step: ClientStep::Rcpt,
                 reply,
@@ -249,8 +250,8 @@ impl ClientTransaction {
     fn take_data(&mut self, reply: Reply, output: &mut Vec<u8>) -> After {
         match reply.code {
             354 if self.accepted.is_empty() => {
-                // RFC 2920 section 3.1: an empty message ends it; whatever the server says to that
-                // changes nothing.
+                // RFC 2920 section 3.1: an empty message ends the transaction. The server's reply
+                // to it does not matter.
                 output.extend_from_slice(END_OF_DATA);
                 self.pending.push_back(Expect::EmptyDot);
                 After::Wait
@@ -270,8 +271,8 @@ impl ClientTransaction {
 
     fn take_dot(&mut self, reply: Reply) -> After {
         if self.wants_body {
-            // The server spoke before it had the whole message: a refusal counts, anything else is
-            // nonsense.
+            // The server replied before it had the whole message: a refusal is valid, any other
+            // reply is an error.
             let reply = if reply.code >= 400 {
                 reply
             } else {

@@ -1,4 +1,4 @@
-//! Mailboxes and paths on the wire (RFC 5321 sections 4.1.2 and 4.1.3, RFC 6531 section 3.3).
+//! Mailboxes and paths in commands (RFC 5321 sections 4.1.2 and 4.1.3, RFC 6531 section 3.3).
 
 use crate::types::{Address, Domain};
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -6,24 +6,24 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 /// Longest path, angle brackets included (RFC 5321 section 4.5.3.1.3).
 const PATH_OCTETS: usize = 256;
 
-/// What stands between the angle brackets of MAIL or RCPT.
+/// The path of MAIL or RCPT.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Path {
     /// `<>` (RFC 5321 section 4.5.5).
     Null,
     /// `<postmaster>` without a domain, in any case (RFC 5321 section 4.1.1.3).
     Postmaster,
-    /// A mailbox. A source route before it was read and dropped (RFC 5321 section 4.1.1.3, appendix
-    /// C).
+    /// A mailbox. A source route before it is parsed and dropped (RFC 5321 section 4.1.1.3,
+    /// appendix C).
     Mailbox(Address),
 }
 
-/// Reads a path at the start of `text`; gives it and what follows the closing bracket. `None`: no
-/// path.
+/// Parses a path at the start of `text`; returns it and the text after the closing bracket. `None`:
+/// no path.
 pub(crate) fn take_path(text: &str) -> Option<(Path, &str)> {
     let text = text.strip_prefix('<')?;
     let end = closing_bracket(text)?;
-    // Blanks inside the brackets are wrong and harmless.
+    // Spaces inside the brackets are wrong but harmless.
     let (inner, rest) = (text.get(..end)?.trim_matches(' '), text.get(end + 1..)?);
     if inner.is_empty() {
         return Some((Path::Null, rest));
@@ -35,7 +35,7 @@ pub(crate) fn take_path(text: &str) -> Option<(Path, &str)> {
     Some((Path::Mailbox(mailbox(inner)?), rest))
 }
 
-/// Position of the `>` that is not inside a quoted string.
+/// Position of the `>` outside of quoted strings.
 fn closing_bracket(text: &str) -> Option<usize> {
     let (mut quoted, mut escaped) = (false, false);
     for (i, b) in text.bytes().enumerate() {
@@ -50,13 +50,13 @@ fn closing_bracket(text: &str) -> Option<usize> {
     None
 }
 
-/// `@a,@b:` before a mailbox: accepted, checked and ignored, so that mail goes straight to the
-/// mailbox or not at all.
+/// `@a,@b:` before a mailbox: parsed and ignored, so that mail goes directly to the mailbox or not
+/// at all.
 fn drop_source_route(text: &str) -> Option<&str> {
     if !text.starts_with('@') {
         return Some(text);
     }
-    // Address literals may hold a colon: `@[IPv6:::1]:user@host`.
+    // Address literals may contain a colon: `@[IPv6:::1]:user@host`.
     let mut in_literal = false;
     let colon = text.bytes().position(|b| {
         match b {
@@ -73,15 +73,15 @@ fn drop_source_route(text: &str) -> Option<&str> {
         .then_some(rest)
 }
 
-/// A mailbox without brackets behind an obsolete source route or none, as header fields may have it
-/// (RFC 5322 section 4.4).
+/// A mailbox without brackets, with or without an obsolete source route, as in header fields (RFC
+/// 5322 section 4.4).
 pub(crate) fn routed_mailbox(text: &str) -> Option<Address> {
     mailbox(drop_source_route(text)?)
 }
 
-/// A mailbox without brackets: local part, `@`, domain or address literal. Octets above 127 pass
-/// here (RFC 6531); whether they are allowed depends on the SMTPUTF8 parameter. A dot at the end of
-/// the domain is dropped, as other servers do.
+/// A mailbox without brackets: local part, `@`, domain or address literal. Octets above 127 are
+/// accepted here (RFC 6531); the SMTPUTF8 parameter decides whether they are allowed. A dot at the
+/// end of the domain is dropped, as other servers do.
 pub(crate) fn mailbox(text: &str) -> Option<Address> {
     if text.len() + 2 > PATH_OCTETS {
         return None;
@@ -97,9 +97,9 @@ pub(crate) fn mailbox(text: &str) -> Option<Address> {
         .flatten()
 }
 
-/// `Dot-string / Quoted-string`. The 64 octets of RFC 5321 section 4.5.3.1.1 are what everybody
-/// must take, not the most that anybody may send: SRS and VERP make longer ones. The path is
-/// bounded as a whole.
+/// `Dot-string / Quoted-string`. The 64 octets of RFC 5321 section 4.5.3.1.1 are what every server
+/// must accept, not the most that a client may send: SRS and VERP create longer ones. The limit of
+/// the path bounds them.
 fn is_local_part(local: &str) -> bool {
     match local.strip_prefix('"') {
         Some(quoted) => is_quoted_tail(quoted),
@@ -111,13 +111,13 @@ fn is_local_part(local: &str) -> bool {
 
 fn is_atext(c: char) -> bool {
     match c {
-        // C1 controls are no text (RFC 6531 section 3.3 with RFC 6532 section 3.1).
+        // C1 controls are not text (RFC 6531 section 3.3 with RFC 6532 section 3.1).
         _ if !c.is_ascii() => !c.is_control(),
         _ => c.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~".contains(c),
     }
 }
 
-/// The rest of a quoted string after its opening quote, closing quote at the very end.
+/// The part of a quoted string after its opening quote, with the closing quote at the very end.
 fn is_quoted_tail(text: &str) -> bool {
     let mut chars = text.chars();
     while let Some(c) = chars.next() {
@@ -135,12 +135,12 @@ fn is_quoted_tail(text: &str) -> bool {
 pub(crate) fn is_domain(text: &str) -> bool {
     match text.strip_prefix('[') {
         Some(literal) => literal.strip_suffix(']').is_some_and(is_literal),
-        // A trailing dot is no part of the SMTP grammar.
+        // A trailing dot is not part of the SMTP grammar.
         None => !text.ends_with('.') && Domain::parse(text).is_some(),
     }
 }
 
-/// IPv4 or `IPv6:` literals. The general form needs a registered tag, and there is none but `IPv6`.
+/// IPv4 or `IPv6:` literals. The general form needs a registered tag, and `IPv6` is the only one.
 fn is_literal(text: &str) -> bool {
     match text.split_at_checked(5) {
         Some((tag, address)) if tag.eq_ignore_ascii_case("IPv6:") => {
@@ -151,10 +151,10 @@ fn is_literal(text: &str) -> bool {
 }
 
 /// Whether a local part asks its own host to send the mail elsewhere: the percent hack
-/// `user%other`, a bang path `other!user`, an `@` in quotes. Local parts are for their own domain
-/// to read (RFC 5321 section 2.3.11), so a relay passes these on to a foreign domain as they are
-/// and never acts on them; for a domain that is answered for here they are refused, since a server
-/// behind might act on them.
+/// `user%other`, a bang path `other!user`, an `@` in quotes. Only the domain of an address may
+/// interpret its local part (RFC 5321 section 2.3.11). So a relay passes such an address on
+/// unchanged to a foreign domain. For a domain of its own it refuses the address, since a server
+/// behind it might obey the route.
 pub(crate) fn is_rerouting(local: &str) -> bool {
     local.contains(['%', '!', '@'])
 }

@@ -1,5 +1,4 @@
-//! SMTP commands as they stand on the wire (RFC 5321 section 4.1 and the extensions the server
-//! offers).
+//! SMTP commands (RFC 5321 section 4.1 and the extensions that the server offers).
 
 pub(crate) mod address;
 pub(crate) mod params;
@@ -13,18 +12,18 @@ use crate::types::{Recipient, ReversePath};
 use address::Path;
 use std::borrow::Cow;
 
-/// A command, checked as far as its line alone allows.
+/// A command, checked as far as its line alone permits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Command {
-    /// `EHLO name`: whatever the client said, at most 255 octets, empty for nothing; without
-    /// control characters.
+    /// `EHLO name`: any text of the client, at most 255 octets, possibly empty; without control
+    /// characters.
     Ehlo(String),
     /// `HELO name`, the same.
     Helo(String),
     Mail(MailCommand),
     Rcpt(Recipient),
-    /// `RCPT TO:<postmaster>` without a domain: that of the server itself (RFC 5321 section
-    /// 4.1.1.3).
+    /// `RCPT TO:<postmaster>` without a domain: the postmaster of the server itself (RFC 5321
+    /// section 4.1.1.3).
     Postmaster(params::RcptParams),
     Data,
     /// `BDAT size [LAST]` (RFC 3030 section 2).
@@ -80,7 +79,7 @@ pub(crate) fn line_limit(start: &[u8]) -> usize {
     } else if is(b"RCPT ") {
         RCPT
     } else if is(b"XCLIENT ") || is(b"XFORWARD ") {
-        // xtext may take three octets for one; names and addresses are bounded by DNS.
+        // xtext may need three octets for one; DNS bounds names and addresses.
         2048
     } else {
         BASE
@@ -90,7 +89,7 @@ pub(crate) fn line_limit(start: &[u8]) -> usize {
 /// Longest line of AUTH and of its exchange, CRLF included (RFC 4954 section 4).
 pub(crate) const AUTH_LINE_OCTETS: usize = 12_288;
 
-/// Whether a line is what another protocol says first, so that nothing good can follow
+/// Whether a line is the first line of another protocol, so that the session must end
 /// (cross-protocol requests).
 pub(crate) fn is_foreign_protocol(line: &[u8]) -> bool {
     const VERBS: [&[u8]; 9] = [
@@ -107,18 +106,18 @@ pub(crate) fn is_foreign_protocol(line: &[u8]) -> bool {
     VERBS.iter().any(|verb| line.starts_with(verb))
 }
 
-/// Whether a line is BDAT, in whatever shape. If it cannot be read, nobody knows how many octets
-/// follow that are no commands.
+/// Whether a line is BDAT, valid or not. If it is invalid, the number of octets that follow and are
+/// not commands is unknown.
 pub(crate) fn is_bdat(line: &[u8]) -> bool {
     line.get(..4)
         .is_some_and(|verb| verb.eq_ignore_ascii_case(b"BDAT"))
 }
 
-/// Reads one command line, without its CRLF.
+/// Parses one command line, without its CRLF.
 pub(crate) fn parse(line: &[u8]) -> Result<Command, FixedReply> {
     let line = text(line)?;
-    // White space at the end is tolerated (RFC 5321 section 4.1.1), and more than one blank behind
-    // the verb.
+    // White space at the end is allowed (RFC 5321 section 4.1.1), and more than one space after the
+    // verb.
     let line = line.trim_end_matches(' ');
     let (verb, rest) = line.split_once(' ').unwrap_or((line, ""));
     let rest = rest.trim_start_matches(' ');
@@ -157,8 +156,8 @@ pub(crate) fn parse(line: &[u8]) -> Result<Command, FixedReply> {
     }
 }
 
-/// The line as text, tabs between its words as the blanks they are meant for. Not within a path: an
-/// address with a tab in it would become another one.
+/// The line as text. Tabs between words become spaces. A tab within a path is an error: without it
+/// the address would be another one.
 fn text(line: &[u8]) -> Result<Cow<'_, str>, FixedReply> {
     let in_path = || {
         let (open, close) = (
@@ -176,7 +175,7 @@ fn text(line: &[u8]) -> Result<Cow<'_, str>, FixedReply> {
     }
     let text = match std::str::from_utf8(line) {
         Ok(text) => Cow::Borrowed(text),
-        // A host name is only ever shown: in Latin-1 or whatever it may be (`EHLO MÜLLER-PC`).
+        // A host name is only displayed, so it may be Latin-1 or anything else (`EHLO MÜLLER-PC`).
         Err(_) if is_hello(line) => String::from_utf8_lossy(line),
         Err(_) => return Err(replies::BAD_UTF8),
     };
@@ -194,23 +193,23 @@ fn is_hello(line: &[u8]) -> bool {
     }) && matches!(line.get(4), Some(b' ' | b'\t'))
 }
 
-/// The name in EHLO. Real clients send names that are none, several words, letters beyond ASCII, or
-/// nothing. It matters for nothing but the trace, which writes it safely, so that anything will do
-/// (RFC 5321 section 4.1.4: mail is not refused for this).
+/// The name in EHLO. Real clients send invalid names, several words, non-ASCII letters, or nothing.
+/// Only the trace uses the name, and writes it safely, so any text is accepted (RFC 5321 section
+/// 4.1.4: mail is not refused for this).
 fn host(rest: &str) -> String {
     rest.get(..rest.floor_char_boundary(255))
         .unwrap_or_default()
         .to_owned()
 }
 
-/// What follows `FROM:` or `TO:`. A space after the colon is wrong but common; it is taken.
+/// The text after `FROM:` or `TO:`. A space after the colon is wrong but common, so it is accepted.
 fn after_keyword<'a>(rest: &'a str, keyword: &str) -> Option<&'a str> {
     let (head, tail) = rest.split_at_checked(keyword.len())?;
     head.eq_ignore_ascii_case(keyword)
         .then(|| tail.trim_start_matches(' '))
 }
 
-/// The path and the parameter text behind it, which must be set off by a space.
+/// The path and the parameter text after it, which must begin with a space.
 fn path(text: &str, bad: FixedReply) -> Result<(Path, &str), FixedReply> {
     let (path, rest) = address::take_path(text).ok_or(bad)?;
     if rest.is_empty() || rest.starts_with(' ') {
@@ -229,7 +228,7 @@ fn mail(rest: &str) -> Result<Command, FixedReply> {
         Path::Postmaster => return Err(replies::BAD_SENDER),
     };
     let params = params::mail(text)?;
-    // Only after SMTPUTF8 may an address hold more than ASCII (RFC 6531 section 3.5: 553 or 550
+    // Only with SMTPUTF8 may an address contain more than ASCII (RFC 6531 section 3.5: 553 or 550
     // with 5.6.7).
     if !params.smtputf8
         && from
@@ -308,7 +307,7 @@ fn attributes(rest: &str, known: &str) -> Result<Vec<Attribute>, FixedReply> {
         }
         let value = match value.to_ascii_uppercase().as_str() {
             "[UNAVAILABLE]" | "[TEMPUNAVAIL]" => None,
-            // Who logged in must be known to the letter; a host name may be in any character set.
+            // The login must be decoded exactly; a host name may be in any character set.
             _ if name == "LOGIN" => Some(params::xtext_decode(value)),
             _ => Some(
                 params::xtext_octets(value)
@@ -330,7 +329,7 @@ fn attributes(rest: &str, known: &str) -> Result<Vec<Attribute>, FixedReply> {
     }
 }
 
-/// Values end up in logs and Received: no controls, 255 octets at most.
+/// Values are written to logs and Received: no controls, 255 octets at most.
 fn is_attribute_value(value: &str) -> bool {
     value.len() <= 255 && !value.chars().any(char::is_control)
 }

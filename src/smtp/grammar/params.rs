@@ -21,12 +21,12 @@ pub(crate) struct MailParams {
 pub(crate) struct RcptParams {
     /// `NOTIFY=` (RFC 3461 section 4.1).
     pub notify: Option<Notify>,
-    /// `ORCPT=` as given (RFC 3461 section 4.2).
+    /// `ORCPT=` as sent (RFC 3461 section 4.2).
     pub orcpt: Option<Box<str>>,
 }
 
-/// Splits `text` into `KEYWORD[=value]` (RFC 5321 section 4.1.1.11). What a value may hold is for
-/// its parameter to say.
+/// Splits `text` into `KEYWORD[=value]` (RFC 5321 section 4.1.1.11). Each parameter checks its own
+/// value.
 fn each(text: &str) -> impl Iterator<Item = Result<(String, Option<&str>), FixedReply>> {
     text.split(' ').filter(|word| !word.is_empty()).map(|word| {
         let (keyword, value) = match word.split_once('=') {
@@ -48,7 +48,7 @@ fn each(text: &str) -> impl Iterator<Item = Result<(String, Option<&str>), Fixed
     })
 }
 
-/// Puts a value into its place; twice is an error.
+/// Sets a value; a second one is an error.
 fn set<T>(place: &mut Option<T>, value: Option<T>) -> Result<(), FixedReply> {
     if place.is_some() {
         return Err(replies::PARAMETER_TWICE);
@@ -57,7 +57,7 @@ fn set<T>(place: &mut Option<T>, value: Option<T>) -> Result<(), FixedReply> {
     Ok(())
 }
 
-/// The same for a parameter without a place of its own but a flag.
+/// Sets a flag for a parameter without a value; a second one is an error.
 fn flag(place: &mut bool, good: bool) -> Result<(), FixedReply> {
     let mut slot = place.then_some(());
     set(&mut slot, good.then_some(()))?;
@@ -71,7 +71,7 @@ pub(crate) fn mail(text: &str) -> Result<MailParams, FixedReply> {
     for param in each(text) {
         let (keyword, value) = param?;
         match keyword.as_str() {
-            // Said without a number it says nothing.
+            // Without a number it is ignored.
             "SIZE" if value == Some("") => {}
             "SIZE" => set(&mut params.size, value.and_then(size))?,
             "BODY" => set(&mut params.body, body(value)?)?,
@@ -81,8 +81,8 @@ pub(crate) fn mail(text: &str) -> Result<MailParams, FixedReply> {
                 &mut params.envid,
                 value.map(|v| passed_on(v, "+3D")).filter(|v| is_envid(v)),
             )?,
-            // RFC 4954 section 5: who wrote the mail, for those who trust the peer in that. Nobody
-            // here does, whatever it says.
+            // RFC 4954 section 5: the author of the mail, for servers that trust the peer. This
+            // relay never does, so the value is ignored.
             "AUTH" => {}
             _ => return Err(replies::UNKNOWN_PARAMETER),
         }
@@ -104,7 +104,7 @@ pub(crate) fn rcpt(text: &str) -> Result<RcptParams, FixedReply> {
     Ok(params)
 }
 
-/// Up to 20 digits (RFC 1870 section 3). What does not fit 64 bits is as large as can be.
+/// Up to 20 digits (RFC 1870 section 3). A number beyond 64 bits becomes the largest value.
 fn size(value: &str) -> Option<u64> {
     (value.len() <= 20 && value.bytes().all(|b| b.is_ascii_digit()))
         .then(|| value.parse().unwrap_or(u64::MAX))
@@ -134,8 +134,8 @@ fn is_envid(value: &str) -> bool {
         && xtext_decode(value).is_some_and(|text| text.bytes().all(|b| (b' '..=b'~').contains(&b)))
 }
 
-/// A value as it goes on: unchanged, but for a bare `=`, which many leave as it is
-/// (`prvs=1234=alice@...`) and not every next hop takes.
+/// A value as it is passed on: unchanged, except for a bare `=`. Many clients send it
+/// (`prvs=1234=alice@...`), and not every next hop accepts it.
 fn passed_on(value: &str, equals: &str) -> Box<str> {
     if value.contains('=') {
         value.replace('=', equals).into()
@@ -154,15 +154,15 @@ fn notify(value: &str) -> Option<Notify> {
             "SUCCESS" => out.success = true,
             "FAILURE" => out.failure = true,
             "DELAY" => out.delay = true,
-            // NEVER stands alone (RFC 3461 section 4.1).
+            // NEVER must be alone (RFC 3461 section 4.1).
             _ => return None,
         }
     }
     Some(out)
 }
 
-/// Address type, `;`, xtext; at most 500 octets (RFC 3461 section 4.2). The type `utf-8` writes
-/// `\x{NNNN}` and may hold UTF-8 (RFC 6533 section 3); those octets are passed on as they are.
+/// Address type, `;`, xtext; at most 500 octets (RFC 3461 section 4.2). The type `utf-8` uses
+/// `\x{NNNN}` and may contain UTF-8 (RFC 6533 section 3); those octets are passed on unchanged.
 fn orcpt(value: &str) -> Option<Box<str>> {
     let (kind, text) = value.split_once(';')?;
     let atom = !kind.is_empty() && kind.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
@@ -176,14 +176,14 @@ fn orcpt(value: &str) -> Option<Box<str>> {
     (value.len() <= 500 && atom && !text.is_empty() && text_ok).then_some(value)
 }
 
-/// Decodes xtext (RFC 3461 section 4): printable ASCII but `+`, and `+HH` in hexadecimal. Upper
-/// case is the rule, lower case what Exchange writes; a bare `=` is against the rule and common.
-/// `None` if it is not that, or the outcome is not UTF-8.
+/// Decodes xtext (RFC 3461 section 4): printable ASCII except `+`, and `+HH` in hexadecimal. The
+/// RFC requires upper case; Exchange sends lower case. A bare `=` is forbidden but common. `None`
+/// if the text is something else, or the result is not UTF-8.
 pub(crate) fn xtext_decode(text: &str) -> Option<String> {
     String::from_utf8(xtext_octets(text)?).ok()
 }
 
-/// The same of whatever character set.
+/// The same for any character set.
 pub(crate) fn xtext_octets(text: &str) -> Option<Vec<u8>> {
     let mut out = Vec::with_capacity(text.len());
     let mut bytes = text.bytes();

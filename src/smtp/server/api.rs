@@ -1,28 +1,27 @@
-//! What the shell gives to the machine and gets from it.
+//! The interface between the shell and the server machine.
 
 use crate::types::Secret;
 use crate::types::{BodyType, DsnRet, Envelope, Recipient, Reply, ReversePath};
 
-/// What one session's server may do and must bear. Everything here is known before the first octet
-/// is sent.
+/// The features and limits of one session. All of them are known before the first octet is sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerConfig {
     /// Name in the banner, in EHLO, and the domain of `<postmaster>`.
     pub hostname: String,
-    /// A certificate is there, so that STARTTLS can be offered.
+    /// There is a certificate, so STARTTLS can be offered.
     pub tls_available: bool,
-    /// TLS runs already (implicit TLS).
+    /// TLS is active from the start (implicit TLS).
     pub tls_active: bool,
     /// AUTH PLAIN LOGIN is offered, under TLS only.
     pub auth_offered: bool,
     /// MAIL needs AUTH (and thereby TLS) before it: submission listeners.
     pub auth_required: bool,
-    /// XCLIENT and XFORWARD are offered and taken.
+    /// XCLIENT and XFORWARD are offered and accepted.
     pub trust_xclient: bool,
-    /// What is wrong with the mail counts as an error until AUTH has succeeded: bad addresses, too
+    /// Refusals because of the mail count as errors until AUTH has succeeded: bad addresses, too
     /// large or malformed messages, and the shell's own permanent refusals of MAIL and RCPT. Meant
-    /// for strangers: a listed mail server passes on the mistakes of many users and must not be cut
-    /// off for them. Errors of the dialog itself count always.
+    /// for unknown clients: a listed mail server passes on the mistakes of many users, and must not
+    /// be disconnected for them. Errors of the dialog itself always count.
     pub refusals_are_errors: bool,
     /// Largest message in octets (RFC 1870); 0 = no limit.
     pub message_size_bytes: u64,
@@ -32,9 +31,9 @@ pub struct ServerConfig {
     pub messages_per_session: u32,
     /// Longest line of a message in octets, without its CRLF; 0 = no limit.
     pub line_bytes: u64,
-    /// Refused commands after which the next one is answered 421; 0 = no limit.
+    /// Refused commands after which the next one gets a 421; 0 = no limit.
     pub errors_per_session: u32,
-    /// Commands that bring no mail forward after which the next one is answered 421; 0 = no limit.
+    /// Commands without progress of mail after which the next one gets a 421; 0 = no limit.
     pub idle_commands: u32,
 }
 
@@ -43,25 +42,25 @@ pub struct ServerConfig {
 pub enum Step {
     /// Write the output, then read and `feed`.
     Read,
-    /// Decide, then call `answer`. The output stays where it is.
+    /// Decide, then call `answer`. The output is not written yet.
     Ask(Question),
-    /// The transaction that MAIL opened is over without a message (RSET, EHLO, STARTTLS, refused
-    /// message, end of session): give back what was reserved for it. Wants no answer.
+    /// The transaction has ended without a message (RSET, EHLO, STARTTLS, refused message, end of
+    /// session): release what was reserved for it. Needs no answer.
     Reset,
-    /// Write the output, run the TLS handshake, then call `tls_started`. If the handshake fails the
-    /// session is over.
+    /// Write the output, do the TLS handshake, then call `tls_started`. If the handshake fails the
+    /// session has ended.
     StartTls,
-    /// Write the output and close. A transaction still open was reported by `Reset` before.
+    /// Write the output and close. `Reset` has already reported an open transaction.
     Close,
 }
 
-/// What the machine cannot know by itself.
+/// A decision that the machine leaves to the shell.
 #[derive(Debug)]
 pub enum Question {
-    /// May this peer talk to us? Any refusal closes the session (RFC 5321 section 3.1).
+    /// May this peer start a session? Any refusal closes the session (RFC 5321 section 3.1).
     Connect,
-    /// Is this login good? Refuse with 535 5.7.8, or 454 4.7.0 where it cannot be told now (RFC
-    /// 4954 section 6).
+    /// Is this login valid? Refuse with 535 5.7.8, or with 454 4.7.0 if it cannot be checked now
+    /// (RFC 4954 section 6).
     Auth {
         /// Mechanism, for the log.
         mechanism: crate::smtp::auth::Mechanism,
@@ -74,13 +73,13 @@ pub enum Question {
     Mail(MailCommand),
     /// May mail go to this recipient? A positive reply puts it into the envelope.
     Rcpt(Recipient),
-    /// Is this message taken? Whatever the answer, the transaction is over after it and no
+    /// Is this message accepted? Whatever the answer, the transaction ends with it and no
     /// `Step::Reset` follows. The body is dot-unstuffed, free of bare CR, bare LF and NUL; after
     /// BDAT it may lack the final CRLF.
     Message {
         /// Sender, recipients (at least one), options.
         envelope: Envelope,
-        /// The message as it came, dot-stuffing undone.
+        /// The message as received, with dot-stuffing removed.
         body: Vec<u8>,
     },
     /// XCLIENT from a trusted peer; values are decoded, `None` = `[UNAVAILABLE]` or
@@ -109,9 +108,9 @@ pub struct MailCommand {
 /// The shell's answer to a [`Question`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
-    /// Yes, with the machine's own words: the banner, `235`, `250 2.1.0`, `250 2.1.5`, `250 2.0.0`.
+    /// Yes, with the machine's own reply: the banner, `235`, `250 2.1.0`, `250 2.1.5`, `250 2.0.0`.
     Accept,
-    /// This very reply. Positive means yes. 421 closes the session after it, whatever was asked
+    /// Exactly this reply. Positive means yes. 421 closes the session after it, for every question
     /// (RFC 5321 section 3.8).
     Reply(Reply),
 }
@@ -128,6 +127,6 @@ pub enum Awaits {
     /// A line of an AUTH exchange.
     Auth,
     Tls,
-    /// Nothing: the session is over.
+    /// Nothing: the session has ended.
     Nothing,
 }

@@ -1,4 +1,4 @@
-//! Takes messages in, after DATA and in chunks.
+//! Receives messages, after DATA and in chunks.
 
 use super::{OpenTransaction, PendingQuestion, Question, Server, SessionState, Step};
 use crate::smtp::bdat::ChunkReader;
@@ -6,7 +6,7 @@ use crate::smtp::content::Content;
 use crate::smtp::data::DataReader;
 use crate::types::replies::{self, FixedReply};
 
-/// Largest chunk that is read to its end although nobody wants it.
+/// Largest chunk that is read to its end even if it is refused.
 const UNWANTED_CHUNK_OCTETS: u64 = 128 * 1024 * 1024;
 
 impl Server {
@@ -18,12 +18,12 @@ impl Server {
         Content::new(self.config.message_size_bytes, self.config.line_bytes).expecting(size)
     }
 
-    /// Why no message can come now; `None` if one can.
+    /// Why no message can be received now; `None` if one can.
     fn no_message(&self) -> Option<FixedReply> {
         match &self.transaction {
             None if self.hello.is_none() => Some(replies::HELO_FIRST),
             None => Some(replies::MAIL_FIRST),
-            // RFC 5321 section 3.3: 503 or 554. Behind RCPTs that were all refused it is 554, never
+            // RFC 5321 section 3.3: 503 or 554. After RCPTs that were all refused it is 554, never
             // 354 (RFC 2920).
             Some(t) if t.envelope.recipients.is_empty() && t.rcpt_seen => {
                 Some(replies::NO_RECIPIENTS)
@@ -39,7 +39,7 @@ impl Server {
             .as_ref()
             .is_some_and(|t| t.content.is_some())
         {
-            // DATA and BDAT do not mix in one message (RFC 3030 section 2).
+            // DATA and BDAT cannot be mixed in one message (RFC 3030 section 2).
             self.fail(replies::IN_BDAT);
         } else if let Some(reply) = self.no_message() {
             self.fail(reply);
@@ -68,15 +68,14 @@ impl Server {
         }
     }
 
-    /// A chunk without a transaction to go to is read all the same (RFC 3030 section 2), and
-    /// answered at its end.
+    /// A chunk without a transaction is read, too (RFC 3030 section 2), and answered at its end.
     pub(super) fn on_bdat(&mut self, size: u64, last: bool) {
         if size > UNWANTED_CHUNK_OCTETS.max(self.config.message_size_bytes.saturating_mul(2)) {
             self.fail_and_close(replies::TOO_LARGE);
             return;
         }
         let kept = self.transaction.as_mut().and_then(|t| t.content.take());
-        // Where SIZE was not given, the chunk tells.
+        // Without SIZE, the chunk announces the size.
         let mut content = kept.unwrap_or_else(|| match self.new_content() {
             content if self.transaction.as_ref().is_some_and(|t| t.size > 0) => content,
             content => content.expecting(size),
@@ -105,8 +104,8 @@ impl Server {
         let last = reader.is_last();
         let content = reader.into_content();
         if last || content.refusal().is_some() {
-            // After a refusal the rest of the chunks finds no transaction and is answered 503 (RFC
-            // 3030 section 2).
+            // After a refusal the other chunks have no transaction and are answered 503 (RFC 3030
+            // section 2).
             return self.finish(content);
         }
         self.write(&replies::octets_so_far(content.octets()));
@@ -116,7 +115,7 @@ impl Server {
         None
     }
 
-    /// The message is whole, or refused.
+    /// Handles a complete or refused message.
     fn finish(&mut self, content: Content) -> Option<Step> {
         match (content.finish(), self.transaction.take()) {
             (Ok(body), Some(OpenTransaction { envelope, .. })) => Some(self.ask(
@@ -129,8 +128,8 @@ impl Server {
             }
             (Err(reply), transaction) => {
                 self.dropped = transaction.is_some();
-                // Want of memory on our side is no error of the client; nor are chunks behind a
-                // refused one, under way already.
+                // A lack of memory on our side is no error of the client. Nor are chunks that the
+                // client sent before it saw a refusal.
                 self.count_refusal(
                     self.is_stranger() && transaction.is_some() && reply.is_permanent(),
                 );

@@ -8,7 +8,7 @@ use crate::types::replies::{self, FixedReply};
 use crate::types::{Address, Recipient};
 
 impl Server {
-    /// Acts on the line of `length` octets at `begin` of the input.
+    /// Handles the line of `length` octets at `begin` of the input.
     pub(super) fn on_line(&mut self, begin: usize, length: usize) -> Option<Step> {
         let line = self
             .input
@@ -32,7 +32,8 @@ impl Server {
         }
         match command {
             Ok(command) => self.on_command(command),
-            // How many octets follow is not known: none of them may be taken for a command.
+            // The number of octets that follow is unknown, and none of them may be taken for a
+            // command.
             Err(_) if is_bdat => {
                 self.fail_and_close(replies::BDAT_SYNTAX);
                 None
@@ -44,7 +45,7 @@ impl Server {
         }
     }
 
-    /// Why the session shall end before the next command, if it shall.
+    /// Why the session must end before the next command, if it must.
     const fn out_of_patience(&self) -> Option<FixedReply> {
         let config = &self.config;
         if config.errors_per_session > 0 && self.errors >= config.errors_per_session {
@@ -57,8 +58,8 @@ impl Server {
     }
 
     fn on_command(&mut self, command: Command) -> Option<Step> {
-        // A recipient taken and the message itself bring mail forward. All else may be idle; a
-        // message sets it to 0.
+        // An accepted recipient and the message itself are progress. Every other command may be
+        // idle. A message sets the count to 0.
         if !matches!(
             command,
             Command::Rcpt(_) | Command::Postmaster(_) | Command::Data | Command::Bdat { .. }
@@ -153,7 +154,7 @@ impl Server {
             return self.refuse(replies::NEEDS_SMTPUTF8); // RFC 6531 section 3.5
         }
         if transaction.envelope.recipients.len() >= limit {
-            self.say(replies::TOO_MANY_RECIPIENTS); // RFC 5321 section 4.5.3.1.10: those before stand
+            self.say(replies::TOO_MANY_RECIPIENTS); // RFC 5321 section 4.5.3.1.10: the earlier ones stay valid
             return None;
         }
         let question = Question::Rcpt(recipient.clone());
@@ -177,8 +178,8 @@ impl Server {
         } else if !self.config.tls_available {
             self.fail(replies::NO_TLS);
         } else if self.used < self.input.len() {
-            // Somebody in between may have put these octets there, to have them read as if they had
-            // come under TLS (CVE-2011-0411): they are dropped and the session ends.
+            // An attacker on the path may have inserted these octets, to have them read as if they
+            // were encrypted (CVE-2011-0411). They are dropped and the session ends.
             self.fail_and_close(replies::TLS_INJECTION);
         } else {
             self.drop_transaction();
@@ -237,7 +238,7 @@ impl Server {
         }
     }
 
-    /// XCLIENT and XFORWARD: from trusted peers, outside of transactions.
+    /// XCLIENT and XFORWARD: only from trusted peers, and not in a transaction.
     fn on_proxied(&mut self, pending: PendingQuestion, question: Question) -> Option<Step> {
         if !self.config.trust_xclient {
             return self.refuse(replies::NOT_TRUSTED);

@@ -26,7 +26,7 @@ impl Server {
         lines.push("DSN".into()); // RFC 3461
         lines.push("ENHANCEDSTATUSCODES".into()); // RFC 2034
         if config.tls_available && !self.tls {
-            lines.push("STARTTLS".into()); // RFC 3207 section 4.2: never once TLS runs
+            lines.push("STARTTLS".into()); // RFC 3207 section 4.2: never under TLS
         }
         if config.auth_offered && self.tls {
             lines.push("AUTH PLAIN LOGIN".into()); // RFC 4954; no plain-text password without TLS (section 4)

@@ -1,21 +1,21 @@
-//! Cuts command lines out of the input.
+//! Splits the input into command lines.
 //!
-//! A line ends with CRLF. A bare LF as line end is refused, and the session ends: a peer and a
-//! proxy before us that disagree about line ends would read different commands from the same
-//! octets.
+//! A line ends with CRLF. A bare LF at a line end is refused, and the session ends: a peer and a
+//! proxy in front of the relay that disagree about line ends would read different commands from the
+//! same octets.
 
 use super::{Server, SessionState, Step};
 use crate::smtp::grammar;
 use crate::types::replies::{self, FixedReply};
 
-/// Octets of one endless line after which the session is cut.
+/// Octets of one endless line after which the session ends.
 const ENDLESS_OCTETS: usize = 1024 * 1024;
 
-/// What the input begins with.
+/// The line at the start of the input.
 enum InputLine {
-    /// No whole line yet.
+    /// No complete line yet.
     None,
-    /// A line of so many octets, CRLF not counted.
+    /// A line of this many octets, without CRLF.
     Of(usize),
     /// Too long: no CRLF within the limit.
     TooLong(FixedReply),
@@ -25,7 +25,7 @@ enum InputLine {
 }
 
 impl Server {
-    /// Reads one line and acts on it. `None`: go on.
+    /// Reads one line and handles it. `None`: continue.
     pub(super) fn read_line(&mut self) -> Option<Step> {
         if self.overlong.is_some() {
             return self.skip_overlong();
@@ -80,7 +80,7 @@ impl Server {
         }
     }
 
-    /// Drops a line that is too long up to its end, then answers it.
+    /// Drops the octets of an overlong line up to its end, then answers it.
     fn skip_overlong(&mut self) -> Option<Step> {
         let (dropped, reply) = self.overlong.take()?;
         let input = self.input.get(self.used..).unwrap_or_default();

@@ -1,13 +1,13 @@
 //! The server side of an SMTP session as a pure state machine: no sockets, no clock.
 //!
-//! The shell feeds octets and calls [`Server::next`] until it says [`Step::Read`],
-//! [`Step::StartTls`] or [`Step::Close`]; only then it writes the output, so that pipelined
+//! The shell feeds octets and calls [`Server::next`] until it returns [`Step::Read`],
+//! [`Step::StartTls`] or [`Step::Close`]. Only then it writes the output, so that pipelined
 //! commands are answered in one write (RFC 2920 section 3.2). At [`Step::Ask`] it decides and calls
-//! [`Server::answer`]; no command is looked at before the one before it is decided. Timeouts are
-//! the shell's; [`Server::awaits`] tells which one holds.
+//! [`Server::answer`]; the machine reads no further command before that. The shell keeps the
+//! timeouts; [`Server::awaits`] says which one applies.
 //!
-//! States are named by what they await. Commands are answered in `commands`, messages taken in
-//! `body`, lines cut in `line`.
+//! A state is named after what it waits for. `commands` answers commands, `body` receives messages,
+//! `line` splits lines.
 
 mod api;
 mod body;
@@ -27,54 +27,54 @@ use crate::smtp::data::DataReader;
 use crate::types::replies::{self, FixedReply};
 use crate::types::{Enhanced, Envelope, Recipient, Reply};
 
-/// Input buffer an idle session may keep.
+/// Largest input buffer of an idle session.
 const IDLE_BUFFER_OCTETS: usize = 4096;
 
 /// One session.
 pub struct Server {
     config: ServerConfig,
     state: SessionState,
-    /// Octets fed and not yet used, from `used` on.
+    /// Octets received; those from `used` on are not handled yet.
     input: Vec<u8>,
     used: usize,
     output: Vec<u8>,
     /// Codes of the replies in `output`.
     said: Vec<(u16, Option<Enhanced>)>,
-    /// The reply to a message refused here.
+    /// The reply to a message that the machine itself refused.
     refused: Option<Reply>,
-    /// A command line too long: octets of it dropped so far, and the reply at its end.
+    /// An overlong command line: its octets dropped so far, and the reply at its end.
     overlong: Option<(usize, FixedReply)>,
     hello: Option<Hello>,
     tls: bool,
     authenticated: bool,
     transaction: Option<OpenTransaction>,
-    /// A transaction has ended without a message and the shell does not know yet.
+    /// A transaction has ended without a message, and the shell does not know it yet.
     dropped: bool,
     errors: u32,
     idle: u32,
     messages: u32,
 }
 
-/// What the client said of itself.
+/// The client's own name and verb.
 #[derive(Debug)]
 struct Hello {
     name: String,
     extended: bool,
 }
 
-/// What MAIL has opened.
+/// The transaction that MAIL opened.
 #[derive(Debug)]
 struct OpenTransaction {
     envelope: Envelope,
-    /// RCPT was tried at least once.
+    /// At least one RCPT was sent.
     rcpt_seen: bool,
-    /// Octets of the message by the client's word (RFC 1870); 0 = it gave none.
+    /// Octets of the message as the client announced them (RFC 1870); 0 = unknown.
     size: u64,
     /// The message so far, between two chunks of BDAT.
     content: Option<Content>,
 }
 
-/// What the session awaits.
+/// What the session waits for.
 #[derive(Debug)]
 enum SessionState {
     Start,
@@ -88,7 +88,7 @@ enum SessionState {
     Closed,
 }
 
-/// What the shell was asked.
+/// The open question to the shell.
 #[derive(Debug)]
 enum PendingQuestion {
     Connect,
@@ -100,7 +100,7 @@ enum PendingQuestion {
     Xforward,
 }
 
-/// Without the buffers: there are passwords and mail in them.
+/// Without the buffers, because they contain passwords and mail.
 impl std::fmt::Debug for Server {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Server")
@@ -114,8 +114,7 @@ impl std::fmt::Debug for Server {
 }
 
 impl Server {
-    /// A session with a peer that has just connected. The PROXY header, if there is one, comes
-    /// before this.
+    /// A session with a newly connected peer. The PROXY header, if there is one, comes before this.
     pub const fn new(config: ServerConfig) -> Self {
         Self {
             tls: config.tls_active,
@@ -137,8 +136,8 @@ impl Server {
         }
     }
 
-    /// Takes octets from the peer. To be called only after [`Step::Read`], so that what is kept
-    /// stays bounded by one read and one command line.
+    /// Takes octets from the peer. Call it only after [`Step::Read`], so that one read and one
+    /// command line bound the buffer.
     pub fn feed(&mut self, input: &[u8]) {
         if matches!(self.state, SessionState::Closed) {
             return;
@@ -146,8 +145,8 @@ impl Server {
         self.input.extend_from_slice(input);
     }
 
-    /// Goes on as far as possible. Called while a question is open, it answers that question itself
-    /// with 451: a decision that was lost must not hang the session.
+    /// Continues as far as possible. If it is called while a question is open, it answers that
+    /// question with 451: a lost decision must not hang the session.
     #[expect(
         clippy::should_implement_trait,
         reason = "it ends with Close for ever, not with None"
@@ -180,24 +179,24 @@ impl Server {
         self.said.push((reply.code, reply.enhanced));
     }
 
-    /// The codes of the replies in the output, for the count of them. As many as there are: the
-    /// output is bounded by what one read of pipelined commands can ask for.
+    /// The codes of the replies in the output, to count them. The commands of one read bound their
+    /// number.
     pub fn take_said(&mut self) -> std::vec::Drain<'_, (u16, Option<Enhanced>)> {
         self.said.drain(..)
     }
 
-    /// After [`Step::Reset`]: the reply to a message that was refused here, before the shell saw it
-    /// (size, bare CR or LF, a line too long, want of memory).
+    /// After [`Step::Reset`]: the reply to a message that the machine refused before the shell saw
+    /// it (size, bare CR or LF, overlong line, lack of memory).
     pub const fn take_refused(&mut self) -> Option<Reply> {
         self.refused.take()
     }
 
-    /// Octets to write. The shell empties it when it has written them.
+    /// Octets to write. The shell empties it after the write.
     pub const fn output(&mut self) -> &mut Vec<u8> {
         &mut self.output
     }
 
-    /// Takes the shell's decision on the open question; without one it does nothing.
+    /// Takes the shell's decision on the open question; does nothing without one.
     pub fn answer(&mut self, answer: Answer) {
         let pending = match std::mem::replace(&mut self.state, SessionState::Command) {
             SessionState::Answer(pending) => pending,
@@ -219,7 +218,7 @@ impl Server {
         }
     }
 
-    /// The words of [`Answer::Accept`].
+    /// The reply of [`Answer::Accept`].
     fn own_words(&self, pending: &PendingQuestion) -> Reply {
         match pending {
             PendingQuestion::Connect | PendingQuestion::Xclient => {
@@ -232,7 +231,7 @@ impl Server {
         }
     }
 
-    /// What a decision changes, after its reply.
+    /// Changes the state after a decision and its reply.
     fn decided(&mut self, pending: PendingQuestion, yes: bool, permanent: bool) {
         let stranger = self.is_stranger();
         match pending {
@@ -247,8 +246,8 @@ impl Server {
                     transaction.envelope.recipients.push(recipient);
                 }
                 if !stranger {
-                    // Whoever passes on the mail of many has done its work with a recipient
-                    // decided, taken or not.
+                    // A listed or logged-in client makes progress with each decision on a
+                    // recipient, positive or not.
                     self.idle = 0;
                 } else if !yes {
                     self.count_idle();
@@ -261,7 +260,7 @@ impl Server {
             }
             PendingQuestion::Message => {}
             PendingQuestion::Xclient if yes => {
-                // As if the client had just connected.
+                // The session is as new.
                 self.hello = None;
                 self.authenticated = false;
             }
@@ -269,8 +268,8 @@ impl Server {
         }
     }
 
-    /// Whether this peer answers for each piece of mail it brings; a mail server passes on the
-    /// mistakes of many users.
+    /// Whether refusals of mail count as errors of this peer: it is neither listed nor logged in. A
+    /// listed mail server passes on the mistakes of many users.
     const fn is_stranger(&self) -> bool {
         self.config.refusals_are_errors && !self.authenticated
     }
@@ -289,8 +288,8 @@ impl Server {
         }
     }
 
-    /// The TLS handshake is done: everything the client said in plain text is forgotten (RFC 3207
-    /// section 4.2).
+    /// Takes note of the finished TLS handshake: everything the client sent in plain text is
+    /// discarded (RFC 3207 section 4.2).
     pub fn tls_started(&mut self) {
         if !matches!(self.state, SessionState::Tls) {
             return;
@@ -311,8 +310,8 @@ impl Server {
         }
     }
 
-    /// Refuses the message that is coming in, for want of memory: what is here is freed, the rest
-    /// is read and dropped, then comes this reply. Does nothing between messages.
+    /// Refuses the incoming message because memory is short. Its octets so far are freed, the
+    /// remaining ones are read and dropped, then this reply is sent. Does nothing between messages.
     pub fn refuse_body(&mut self, reply: Reply) {
         let between = self.transaction.as_mut().and_then(|t| t.content.as_mut());
         match &mut self.state {
@@ -326,12 +325,12 @@ impl Server {
         }
     }
 
-    /// Memory that the message coming in holds, in octets.
+    /// Memory of the incoming message, in octets.
     pub fn body_in_memory(&self) -> usize {
         self.content().map_or(0, Content::in_memory)
     }
 
-    /// Whether the message coming in is refused already: its octets are read and dropped.
+    /// Whether the incoming message is already refused: its octets are read and dropped.
     pub fn body_is_refused(&self) -> bool {
         self.content()
             .is_some_and(|content| content.refusal().is_some())
@@ -345,7 +344,7 @@ impl Server {
         }
     }
 
-    /// Memory that the input buffer holds, in octets.
+    /// Memory of the input buffer, in octets.
     pub const fn input_in_memory(&self) -> usize {
         self.input.capacity()
     }
@@ -362,17 +361,17 @@ impl Server {
         }
     }
 
-    /// Whether MAIL has opened a transaction that is not over yet.
+    /// Whether a transaction is open.
     pub const fn in_transaction(&self) -> bool {
         self.transaction.is_some()
     }
 
-    /// The name the client gave in EHLO or HELO.
+    /// The client's name in EHLO or HELO.
     pub fn hello(&self) -> Option<&str> {
         self.hello.as_ref().map(|hello| hello.name.as_str())
     }
 
-    /// What stands behind `with` in Received (RFC 5321 section 4.4, RFC 3848, RFC 6531 section
+    /// The protocol after `with` in Received (RFC 5321 section 4.4, RFC 3848, RFC 6531 section
     /// 4.3).
     pub fn protocol(&self, smtputf8: bool) -> &'static str {
         if self.hello.as_ref().is_some_and(|hello| !hello.extended) {
@@ -390,7 +389,7 @@ impl Server {
         }
     }
 
-    /// Octets held in buffers beside the message, for tests of the bound.
+    /// Octets in buffers other than the message, for tests of the bound.
     pub const fn buffered(&self) -> usize {
         self.input.len() + self.output.len()
     }
@@ -400,21 +399,21 @@ impl Server {
         Step::Ask(question)
     }
 
-    /// Says something that is no error of the client.
+    /// Sends a reply that is no error of the client.
     fn say(&mut self, fixed: FixedReply) {
         self.write(&Reply::from(fixed));
     }
 
-    /// Says what the client did wrong, and counts it. What is wrong with the mail, not with the
-    /// dialog, counts for strangers alone: addresses (X.1), size (X.3) and content (X.6) in RFC
-    /// 3463.
+    /// Sends a reply to an error of the client, and counts it. Errors of the mail, not of the
+    /// dialog, count only for clients that are neither listed nor logged in: addresses (X.1), size
+    /// (X.3) and content (X.6) in RFC 3463.
     fn fail(&mut self, fixed: FixedReply) {
         let about_mail = matches!(fixed.enhanced.1, 1 | 3 | 6);
         self.count_refusal(!about_mail || self.is_stranger());
         self.say(fixed);
     }
 
-    /// Says why, and ends the session.
+    /// Sends the reason, and ends the session.
     fn fail_and_close(&mut self, fixed: FixedReply) {
         self.say(fixed);
         self.close();
@@ -459,8 +458,7 @@ impl Server {
         self.used = 0;
     }
 
-    /// What is here is used up, but for a piece of a line: wait for more, without holding a large
-    /// buffer meanwhile.
+    /// The input is handled, except for a partial line: waits for more, with a small buffer.
     fn want_more(&mut self) -> Step {
         self.input.drain(..self.used.min(self.input.len()));
         self.used = 0;
