@@ -4,14 +4,14 @@ use crate::types::Time;
 use std::sync::Mutex;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-/// Where time comes from.
+/// The source of the time.
 pub trait Clock: Send + Sync + 'static {
     /// Now. Never smaller than an earlier answer.
     fn now(&self) -> Time;
 }
 
-/// The system's wall clock. When it is set back, time goes on at the pace of the monotonic clock
-/// from where it was; when it is set forward, time follows.
+/// The system's wall clock. If it is set back, time continues from its last value at the pace of
+/// the monotonic clock. If it is set forward, time follows.
 #[derive(Debug)]
 pub struct SystemClock {
     last: Mutex<(Instant, i64)>,
@@ -42,8 +42,7 @@ fn wall_millis() -> i64 {
         .map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX))
 }
 
-/// The next reading from the one before: the wall clock, but at least as much later as the
-/// monotonic clock says.
+/// The next reading: the wall clock, but at least the last reading plus the elapsed monotonic time.
 const fn advance(last_millis: i64, elapsed_millis: i64, wall_millis: i64) -> i64 {
     let steady = last_millis.saturating_add(elapsed_millis);
     if wall_millis > steady {
@@ -61,7 +60,7 @@ impl Clock for SystemClock {
             .unwrap_or_else(std::sync::PoisonError::into_inner);
         let elapsed = i64::try_from(last.0.elapsed().as_millis()).unwrap_or(i64::MAX);
         if elapsed > 0 {
-            // Only whole milliseconds are taken over, so that many quick readings do not lose their
+            // Only whole milliseconds are added, so that many quick readings do not lose their
             // fractions.
             last.0 += std::time::Duration::from_millis(elapsed.unsigned_abs());
         }

@@ -1,41 +1,41 @@
-//! The disk, as narrow as the spool needs it: so that a test can cut it after any operation, fill
-//! it, or let it fail.
+//! The disk with only the operations that the spool needs, so that a test can cut the power after
+//! any of them, fill the disk, or make it fail.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, IoSlice};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-/// A directory tree with files. Nothing counts as kept before `sync_data` (contents) and `sync_dir`
+/// A directory tree with files. Nothing is durable before `sync_data` (contents) and `sync_dir`
 /// (names).
 pub(crate) trait Disk: Send + Sync + 'static {
-    /// Makes a new file, open for reading and writing; one that exists already is an error.
+    /// Creates a new file, open for reading and writing; fails if it exists.
     fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
     /// Opens a file for reading and writing.
     fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
     fn remove(&self, path: &Path) -> io::Result<()>;
     /// Renames a file within the tree.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
-    /// Makes a directory and its parents; one that exists is fine.
+    /// Creates a directory and its parents; an existing one is fine.
     fn create_dir(&self, path: &Path) -> io::Result<()>;
-    /// The files directly in a directory, in no order.
+    /// The files directly in a directory, in any order.
     fn list(&self, dir: &Path) -> io::Result<Vec<PathBuf>>;
     /// Makes names created, renamed or removed in a directory durable.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
     /// Bytes an unprivileged process may still write on the file system of `dir`.
     fn free_bytes(&self, dir: &Path) -> io::Result<u64>;
-    /// Takes an exclusive lock on a file, which is made if missing, until the guard is dropped or
-    /// the process ends. `WouldBlock` = somebody else has it.
+    /// Takes an exclusive lock on a file until the guard is dropped or the process ends; creates
+    /// the file if it is missing. `WouldBlock` = another process has the lock.
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Send>>;
 }
 
 pub(crate) trait DiskFile: Send + Sync {
     /// Writes all parts one after the other from `offset` on.
     fn write_at(&self, parts: &[IoSlice<'_>], offset: u64) -> io::Result<()>;
-    /// Fills `buf` from `offset` on as far as the file goes; gives the octets read.
+    /// Fills `buf` from `offset` on, up to the end of the file; returns the octets read.
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize>;
-    /// Makes contents and length durable. After an error the kernel may have dropped what it could
-    /// not write, and a second call would wrongly succeed: so never call it again on that file.
+    /// Makes contents and length durable. After an error the kernel may have dropped unwritten
+    /// data, and a second call would wrongly succeed: so never call it again on that file.
     fn sync_data(&self) -> io::Result<()>;
     /// Cuts or extends the file.
     fn set_len(&self, len: u64) -> io::Result<()>;
@@ -49,12 +49,12 @@ pub(crate) trait DiskFile: Send + Sync {
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct SystemDisk;
 
-/// The kernel takes at most so many parts in one call (`IOV_MAX`).
+/// Most parts that the kernel takes in one call (`IOV_MAX`).
 const MAX_PARTS: usize = 1024;
 
 impl Disk for SystemDisk {
     fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        // Mail is private: nobody but the relay's own user reads it.
+        // Mail is private: only the relay's own user may read it.
         Ok(Box::new(
             OpenOptions::new()
                 .read(true)

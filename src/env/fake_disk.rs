@@ -1,5 +1,5 @@
-//! A disk in memory that forgets what was not synced, can be cut after any operation, can fail and
-//! can be full.
+//! A disk in memory that loses unsynced data, can be cut after any operation, can fail and can be
+//! full.
 
 use super::disk::{Disk, DiskFile};
 use std::collections::{BTreeMap, BTreeSet};
@@ -7,14 +7,14 @@ use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// What becomes of writes that were never synced when the power goes.
+/// What a power cut does to writes that were never synced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unsynced {
-    /// All lost: the cautious view.
+    /// All lost: the worst case.
     Lost,
     /// All kept: the process was killed, not the machine.
     Kept,
-    /// Some 512-octet sectors kept, chosen by this seed: what real disks do.
+    /// Some 512-octet sectors kept, chosen by this seed: as real disks do.
     Some(u64),
 }
 
@@ -23,7 +23,7 @@ struct Inode {
     now: Vec<u8>,
     synced: Vec<u8>,
     allocated: u64,
-    /// A sync failed: what was written and not synced before is lost, and later syncs lie.
+    /// A sync failed: unsynced data is lost, and later syncs wrongly succeed.
     poisoned: bool,
 }
 
@@ -53,7 +53,7 @@ impl State {
             .sum()
     }
 
-    /// Counts one changing operation; fails once the cut has come.
+    /// Counts one changing operation; fails after the cut.
     fn operation(&mut self) -> io::Result<()> {
         if self.cut_after.is_some_and(|cut| self.operations >= cut) {
             self.struck = true;
@@ -77,7 +77,7 @@ impl State {
     }
 }
 
-/// The fake; clones share one disk.
+/// The fake disk; clones share one disk.
 #[derive(Clone, Default)]
 pub(crate) struct FakeDisk(Arc<Mutex<State>>);
 
@@ -105,7 +105,7 @@ impl FakeDisk {
     pub(crate) fn fail_syncs(&self, fail: bool) {
         self.state().fail_syncs = fail;
     }
-    /// Whether a sync that fails has nevertheless kept what was written: nobody can know.
+    /// Whether a failed sync has kept the written data nevertheless: a caller cannot know.
     pub(crate) fn failed_syncs_keep(&self, keep: bool) {
         self.state().failed_syncs_keep = keep;
     }
@@ -113,7 +113,7 @@ impl FakeDisk {
     pub(crate) fn fail_writes(&self, fail: bool) {
         self.state().fail_writes = fail;
     }
-    /// Size of the disk; `None` = without end.
+    /// Size of the disk; `None` = unlimited.
     pub(crate) fn set_capacity(&self, bytes: Option<u64>) {
         self.state().capacity = bytes;
     }
@@ -121,7 +121,7 @@ impl FakeDisk {
     pub(crate) fn used(&self) -> u64 {
         self.state().used()
     }
-    /// Makes `allocate` answer that it cannot.
+    /// Makes `allocate` return `false`.
     pub(crate) fn without_allocate(&self) {
         self.state().no_allocate = true;
     }
@@ -134,7 +134,7 @@ impl FakeDisk {
         let state = self.state();
         state.inodes[state.names[path]].now.clone()
     }
-    /// Changes a file behind everybody's back, durably.
+    /// Changes a file durably, without any open handle.
     pub(crate) fn tamper(&self, path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
         let mut state = self.state();
         let inode = state.names[path];
@@ -142,7 +142,7 @@ impl FakeDisk {
         state.inodes[inode].synced = state.inodes[inode].now.clone();
     }
 
-    /// The disk as it is found after the power came back.
+    /// The disk after the power is back.
     pub(crate) fn after_crash(&self, unsynced: Unsynced) -> Self {
         let state = self.state();
         let mut next = State {
@@ -285,7 +285,7 @@ impl DiskFile for FakeFile {
         }
         let mut at = offset as usize;
         for part in parts {
-            // Full in the middle: what fitted stays, as on a real disk.
+            // The disk fills up during the write: the part that fitted stays, as on a real disk.
             state.room_for(self.1, (at + part.len()) as u64)?;
             let now = &mut state.inodes[self.1].now;
             if now.len() < at + part.len() {

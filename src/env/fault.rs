@@ -1,5 +1,5 @@
-//! Faults at will, in debug builds only: the tests see what becomes of the relay when a part of it
-//! panics. `OUTGATE_FAULT` names a file; the part whose name stands in it panics at its next step.
+//! Faults on demand, in debug builds only, so that tests see how the relay handles a panic of one
+//! part. `OUTGATE_FAULT` names a file; a part whose name is in it panics at its next step.
 
 use std::path::PathBuf;
 use std::sync::LazyLock;
@@ -7,10 +7,10 @@ use std::time::Duration;
 
 static FILE: LazyLock<Option<PathBuf>> =
     LazyLock::new(|| std::env::var_os("OUTGATE_FAULT").map(PathBuf::from));
-/// How often a task looks.
+/// How often a task reads the file.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// Panics if it is this part's turn.
+/// Panics if the file names this part.
 pub(super) fn strike_now(name: &str) {
     let due = FILE
         .as_ref()
@@ -18,7 +18,7 @@ pub(super) fn strike_now(name: &str) {
     assert!(!due, "a fault that a test asked for");
 }
 
-/// Panics when it is this part's turn; returns never.
+/// Panics once the file names this part; never returns.
 pub(super) async fn strike(name: &str) {
     if FILE.is_none() {
         std::future::pending::<()>().await;

@@ -3,8 +3,8 @@
 use crate::types::{MessageId, Time};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Draws message ids. The low bits start at a random place and count up, so that two ids of one
-/// millisecond differ, and two runs of the relay within one millisecond almost surely do.
+/// Draws message ids. The low bits start at a random number and count up. So two ids of one
+/// millisecond differ, and two runs of the relay within one millisecond almost certainly do.
 pub(crate) struct IdSource {
     next: AtomicU32,
 }

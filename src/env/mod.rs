@@ -1,4 +1,4 @@
-//! The doors to the outside: clock, randomness, disk. The only traits that exist for testing.
+//! Access to clock, randomness and disk. The only traits that exist for testing.
 
 pub(crate) mod clock;
 pub(crate) mod disk;

@@ -1,5 +1,5 @@
-//! What lies in the data directory is nobody's business but the relay's: mail, addresses, password
-//! hashes, what was learned.
+//! Makes the data directory private to the relay: it holds mail, addresses, password hashes and
+//! learned data.
 
 use std::fs;
 use std::io;
@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 /// Mode of a private directory, and of a private file.
 const DIRECTORY: u32 = 0o700;
 const FILE: u32 = 0o600;
-/// What the group and everybody else may do.
+/// The rights of the group and of all other users.
 const OTHERS: u32 = 0o077;
 
-/// Why others may still read a file. The operator of this machine can mend it.
+/// Why others may still read a file. The operator of this machine can repair it.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PrivacyError {
     #[error("{}: {source}", path.display())]
@@ -40,12 +40,12 @@ impl PrivacyError {
     }
 }
 
-/// From now on whatever this process creates is private to its user.
+/// Makes every file that this process creates from now on private to its user.
 pub(crate) fn by_default() {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(OTHERS));
 }
 
-/// Makes a directory and its parents where they are missing, private to this user.
+/// Creates a directory and its parents if they are missing, private to this user.
 pub(crate) fn create_dir(dir: &Path) -> io::Result<()> {
     fs::DirBuilder::new()
         .recursive(true)
@@ -53,11 +53,11 @@ pub(crate) fn create_dir(dir: &Path) -> io::Result<()> {
         .create(dir)
 }
 
-/// Takes the rights of all others away from a directory and from everything below it. Links are
-/// left alone, and so is what they point at.
+/// Removes the rights of all other users from a directory and everything below it. Links and their
+/// targets are not touched.
 ///
 /// # Errors
-/// The first file whose mode cannot be changed, with what to do about it.
+/// The first file whose mode cannot be changed, and what to do about it.
 pub(crate) fn tighten(dir: &Path) -> Result<(), PrivacyError> {
     let unreadable = PrivacyError::unreadable(dir);
     let mode = fs::metadata(dir).map_err(&unreadable)?.permissions().mode();
@@ -67,7 +67,7 @@ pub(crate) fn tighten(dir: &Path) -> Result<(), PrivacyError> {
         let path = entry.path();
         let found = match entry.metadata() {
             Ok(found) => found,
-            // Gone meanwhile: another process may look into the records.
+            // Removed meanwhile: another process may read the records.
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             Err(error) => return Err(PrivacyError::unreadable(&path)(error)),
         };

@@ -1,12 +1,11 @@
-//! Putting a file in the place of another.
+//! Replaces a file atomically.
 
 use super::disk::Disk;
 use std::io::{self, IoSlice};
 use std::path::Path;
 
-/// Puts these octets in the place of `path`: whole or not at all, and for good once this returns,
-/// also over a power cut. `temporary` lies in the same directory; what an earlier attempt left
-/// there is overwritten.
+/// Replaces `path` by these octets, wholly or not at all; durable when this returns. `temporary` is
+/// in the same directory; the remains of an earlier attempt are overwritten.
 pub(crate) fn replace(
     disk: &dyn Disk,
     temporary: &Path,
@@ -21,7 +20,7 @@ pub(crate) fn replace(
     file.write_at(&[IoSlice::new(octets)], 0)?;
     file.sync_data()?;
     disk.rename(temporary, path)?;
-    // Without this the old file, or none, may stand there again after a power cut.
+    // Without this, a power cut may bring the old file back, or leave none.
     path.parent().map_or(Ok(()), |dir| disk.sync_dir(dir))
 }
 

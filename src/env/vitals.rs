@@ -1,5 +1,5 @@
-//! Whether everything that must run for good still runs. A task or thread that ends by itself, most
-//! likely by a panic, must not leave a relay behind that says 250 and delivers nothing: it is known
+//! Watches the parts that must run until the relay ends. If a task or thread ends by itself, most
+//! likely by a panic, the relay must not go on to say 250 and deliver nothing: the end is noticed
 //! at once, and the process ends to be started again.
 
 use std::future::Future;
@@ -16,11 +16,11 @@ pub struct Vitals(Arc<VitalsInner>);
 struct VitalsInner {
     /// The first part that ended.
     ended: watch::Sender<Option<&'static str>>,
-    /// The relay ends: so do its parts.
+    /// The relay is ending, so its parts may end.
     ending: AtomicBool,
 }
 
-/// One part that runs. When it is dropped without [`Pulse::over`], the part has ended.
+/// One running part. If it is dropped without [`Pulse::over`], the part has failed.
 #[derive(Debug)]
 pub struct Pulse {
     vitals: Vitals,
@@ -29,7 +29,7 @@ pub struct Pulse {
 }
 
 impl Vitals {
-    /// Watches a thread: its pulse goes with it.
+    /// Watches a thread, which owns the pulse.
     pub fn watch(&self, name: &'static str) -> Pulse {
         Pulse {
             vitals: self.clone(),
@@ -38,7 +38,7 @@ impl Vitals {
         }
     }
 
-    /// Starts a task that is to run until the relay ends.
+    /// Starts a task that must run until the relay ends.
     pub fn spawn(
         &self,
         name: &'static str,
@@ -57,7 +57,7 @@ impl Vitals {
         })
     }
 
-    /// The part that has ended, if one has.
+    /// The first part that has ended, if any.
     pub fn ended(&self) -> Option<&'static str> {
         *self.0.ended.borrow()
     }
@@ -69,12 +69,12 @@ impl Vitals {
             if let Some(name) = *ended.borrow_and_update() {
                 return name;
             }
-            // The sender lives in self.
+            // `self` owns the sender.
             let _ = ended.changed().await;
         }
     }
 
-    /// From now on parts may end in order; a panic is told all the same.
+    /// From now on parts may end normally; a panic is still reported.
     pub fn expect_end(&self) {
         self.0.ending.store(true, Ordering::Release);
     }
@@ -87,7 +87,7 @@ impl Pulse {
         super::fault::strike_now(self.name);
     }
 
-    /// The part ends in order.
+    /// Ends the part normally.
     pub fn over(mut self) {
         self.over = true;
     }

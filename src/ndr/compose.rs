@@ -7,11 +7,11 @@ use crate::queue::{FailedRecipient, FailureCause};
 use crate::types::{BodyType, DsnRet, Enhanced, Envelope, Notify, Recipient, Time};
 use std::fmt::Write as _;
 
-/// An original up to this size comes back whole even where nobody asked for it.
+/// An original up to this size is returned whole, even if the sender did not ask for it.
 const SMALL: usize = 64 * 1024;
-/// Larger originals come back as their header only, whatever was asked for.
+/// Of larger originals only the header is returned, whatever the sender asked for.
 const FULL_MAX: usize = 1024 * 1024;
-/// Most of a header that comes back.
+/// Most octets of the header that are returned.
 const HEADER_MAX: usize = 32 * 1024;
 /// RFC 5322 section 2.1.1.
 const LINE_MAX: usize = 998;
@@ -27,13 +27,13 @@ pub(crate) struct NdrMessage {
     pub body: Vec<u8>,
 }
 
-/// Writes the report; `None` if there is nobody to write to.
+/// Writes the report; `None` for a null sender.
 pub(crate) fn compose(facts: &ReportFacts<'_>) -> Option<NdrMessage> {
     let sender = facts.meta.envelope.from.0.clone()?;
     let header = header_of(facts.original);
-    // RFC 6533 section 3: the UTF-8 forms only where the sender's own address needs them. Else the
-    // way back may lead over a next hop that cannot take them, perhaps the very one that failed,
-    // and the sender would never hear of it.
+    // RFC 6533 section 3: UTF-8 forms are used only if the sender's own address needs them.
+    // Otherwise a next hop of the report may not support them, perhaps the same one that failed,
+    // and the sender would never get the report.
     let utf8 = sender.needs_utf8();
     let full = wants_full(facts) && (utf8 || header.is_ascii());
     let eight = utf8 || full && !facts.original.is_ascii();
@@ -62,7 +62,7 @@ pub(crate) fn compose(facts: &ReportFacts<'_>) -> Option<NdrMessage> {
     returned(&mut out, facts, &boundary, header, full, utf8);
     out.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
     let mut recipient = Recipient::new(sender);
-    // RFC 3461 section 5.2: a report asks for none itself.
+    // RFC 3461 section 5.2: a report asks for no report itself.
     recipient.notify = Some(Notify::NEVER);
     let body_type = if eight {
         BodyType::EightBit
@@ -76,7 +76,7 @@ pub(crate) fn compose(facts: &ReportFacts<'_>) -> Option<NdrMessage> {
     })
 }
 
-/// One line of printable characters, bounded: whatever a remote or a client wrote cannot start a
+/// One line of printable characters, bounded, so that text of a remote or a client cannot start a
 /// field or a part.
 pub(super) fn clean(text: &str) -> String {
     let plain: String = text
@@ -117,7 +117,7 @@ fn notification(out: &mut Vec<u8>, boundary: &str, text: &str, utf8: bool) {
     }
 }
 
-/// An address of the type `utf-8`: as it is, or in seven bits (RFC 6533 section 3,
+/// An address of the type `utf-8`: unchanged, or in seven bits (RFC 6533 section 3,
 /// utf-8-addr-xtext).
 fn utf8_address(address: &str, utf8: bool) -> String {
     if utf8 {
@@ -146,7 +146,7 @@ fn lines(text: &str, utf8: bool) -> String {
     }
 }
 
-/// A boundary that does not occur in the original: it holds an id nobody could know before.
+/// A boundary that does not occur in the original, because it contains a new id.
 fn boundary(facts: &ReportFacts<'_>) -> String {
     let mut boundary = format!("=_report_{}", facts.id);
     while facts
@@ -168,7 +168,7 @@ fn top(facts: &ReportFacts<'_>, to: &str, boundary: &str) -> String {
         facts.now.rfc5322(),
         facts.id,
     );
-    // It is kept without its angle brackets.
+    // The id is kept without its angle brackets.
     let threads = |id: &&str| {
         !id.is_empty()
             && id
@@ -199,7 +199,7 @@ fn part(out: &mut Vec<u8>, boundary: &str, kind: &str, encoding: &str, descripti
 fn status(facts: &ReportFacts<'_>, utf8: bool) -> String {
     let mut out = format!("Reporting-MTA: dns; {}\n", facts.settings.server.hostname);
     if let Some(envid) = facts.meta.envelope.envid.as_deref() {
-        // RFC 3464 section 2.2.1: the id as the sender meant it, so decoded.
+        // RFC 3464 section 2.2.1: the id as the sender meant it, so it is decoded.
         let _ = writeln!(out, "Original-Envelope-Id: {}", clean(&xtext(envid)));
     }
     let _ = writeln!(out, "Arrival-Date: {}", facts.meta.accepted_at.rfc5322());
@@ -228,7 +228,7 @@ fn recipient(out: &mut String, facts: &ReportFacts<'_>, told: &FailedRecipient, 
             clean(&address)
         );
     }
-    // RFC 6533 section 3: the address type of an address beyond ASCII is `utf-8`.
+    // RFC 6533 section 3: the address type of a non-ASCII address is `utf-8`.
     if to.address.needs_utf8() {
         let _ = writeln!(
             out,
@@ -250,7 +250,7 @@ fn recipient(out: &mut String, facts: &ReportFacts<'_>, told: &FailedRecipient, 
     let _ = writeln!(out, "Action: {action}\nStatus: {}", code(facts.kind, told));
     let said = clean(&told.reply.one_line());
     if told.remote.is_empty() {
-        // RFC 3464 section 2.3.6: the type names who speaks; this is no reply of a remote.
+        // RFC 3464 section 2.3.6: the type names the source; this is no reply of a remote host.
         let _ = writeln!(out, "Diagnostic-Code: X-Outgate; {said}");
     } else {
         let _ = writeln!(out, "Remote-MTA: dns; {}", host(&told.remote));
@@ -292,7 +292,7 @@ fn host(remote: &str) -> String {
     })
 }
 
-/// Decodes xtext (RFC 3461 section 4); what is none stays as it is.
+/// Decodes xtext (RFC 3461 section 4); other text stays unchanged.
 fn xtext(text: &str) -> String {
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
@@ -328,22 +328,22 @@ fn header_of(original: &[u8]) -> &[u8] {
 }
 
 fn wants_full(facts: &ReportFacts<'_>) -> bool {
-    // RFC 3461 section 4.3: RET speaks of failures only; other reports bring the header.
+    // RFC 3461 section 4.3: RET applies to failures only; other reports return the header.
     let failed = matches!(facts.kind, DsnKind::Failed { .. });
     let asked = match facts.meta.envelope.ret {
         Some(DsnRet::Full) => facts.original.len() <= FULL_MAX,
         Some(DsnRet::Headers) => false,
         None => facts.original.len() <= SMALL && facts.original.is_ascii(),
     };
-    // message/rfc822 may not be encoded (RFC 2046 section 5.2.1), so its lines must be legal as
-    // they are.
+    // message/rfc822 may not be encoded (RFC 2046 section 5.2.1), so its lines must be legal
+    // without change.
     failed && asked && has_legal_lines(facts.original)
 }
 
 fn has_legal_lines(bytes: &[u8]) -> bool {
     let mut lines = bytes.split(|b| *b == b'\n').peekable();
     while let Some(line) = lines.next() {
-        // CR and LF only together (RFC 5321 section 2.3.8); the last piece has no LF behind it.
+        // CR and LF only together (RFC 5321 section 2.3.8); the last piece has no LF after it.
         let text = if lines.peek().is_some() {
             line.strip_suffix(b"\r")
         } else {
@@ -409,7 +409,7 @@ fn returned(
     }
 }
 
-/// RFC 2045 section 6.7 with CRLF as line ends.
+/// RFC 2045 section 6.7 with CRLF as the line end.
 fn quoted_printable(out: &mut Vec<u8>, text: &[u8]) {
     for line in text.split_inclusive(|b| *b == b'\n') {
         let (line, end) = line

@@ -4,7 +4,7 @@ use super::{DsnKind, ReportFacts};
 use crate::queue::{FailedRecipient, FailureCause};
 use crate::types::{BlockRef, HoldReason};
 
-/// Recipients told one by one; the rest stands in the machine-readable part.
+/// Most recipients listed one by one; the machine-readable part has all.
 const LISTED_MAX: usize = 50;
 
 /// Subject of the report.

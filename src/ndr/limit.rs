@@ -1,19 +1,19 @@
-//! How many reports one sender gets in an hour. Pure.
+//! Limits the reports of one sender per hour. Pure.
 
 use crate::types::{Time, stable_hash};
 use std::collections::HashMap;
 
-/// Senders remembered at once.
+/// Most senders remembered at once.
 const SENDERS_MAX: usize = 50_000;
-/// A tenant takes at most this part of them: who invents senders by the thousand costs other
-/// tenants nothing.
+/// A tenant uses at most this fraction (1/n) of them, so that invented senders of one tenant do not
+/// affect other tenants.
 const SHARE_OF_TENANT: usize = 4;
-/// What a tenant has beyond its share, or while there is no room, has so many times the reports of
-/// one sender together.
+/// The senders of a tenant beyond its share, or without room, share this many times the reports of
+/// one sender.
 const REST: u32 = 10;
 
-/// Reports per sender and hour. A sender whose spam comes back by the thousand reads the first few
-/// at once.
+/// Reports per sender and hour. A sender whose spam is returned in thousands gets the first few at
+/// once.
 #[derive(Debug)]
 pub(crate) struct RateLimit {
     per_hour: u32,
@@ -22,21 +22,21 @@ pub(crate) struct RateLimit {
     tenants: HashMap<u64, TenantHour>,
 }
 
-/// Of one sender in the running hour.
+/// Counts of one sender in the current hour.
 #[derive(Debug, Default)]
 struct Count {
     sent: u32,
     put_off: u32,
 }
 
-/// Of one tenant in the running hour. There are no more than are configured.
+/// Counts of one tenant in the current hour. There are no more than configured tenants.
 #[derive(Debug, Default)]
 struct TenantHour {
     senders: usize,
     rest: Count,
 }
 
-/// Who gets a report.
+/// The sender that gets a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ReportReader {
     tenant: u64,
@@ -44,8 +44,8 @@ pub(crate) struct ReportReader {
 }
 
 impl ReportReader {
-    /// A sender of a tenant; `sender` in its one form, without sub-address and the like, so that
-    /// one does not pass for many.
+    /// A sender of a tenant. `sender` is normalized, without sub-address and the like, so that one
+    /// sender does not count as many.
     pub(crate) fn new(tenant: &str, sender: &str) -> Self {
         Self {
             tenant: stable_hash(&[tenant.as_bytes()]),
@@ -65,7 +65,7 @@ impl RateLimit {
         }
     }
 
-    /// Where this reader is counted, and how much it may have there.
+    /// The count for this reader, and its limit.
     fn place(&mut self, reader: ReportReader) -> (&mut Count, u32) {
         let tenant = self.tenants.entry(reader.tenant).or_default();
         let room =
@@ -89,14 +89,14 @@ impl RateLimit {
         free
     }
 
-    /// The report that was counted could not be written: it does not count.
+    /// Removes a report from the count because it could not be written.
     pub(crate) fn give_back(&mut self, reader: ReportReader) {
         let (count, _) = self.place(reader);
         count.sent = count.sent.saturating_sub(1);
     }
 
-    /// When to ask again for a report that must not be dropped: the beginning of a later hour. Each
-    /// hour is given to no more reports than it allows.
+    /// When to try again with a report that must not be dropped: the beginning of a later hour. No
+    /// hour gets more reports than the limit.
     pub(crate) fn put_off(&mut self, now: Time, reader: ReportReader) -> Time {
         self.turn(now);
         let (count, most) = self.place(reader);

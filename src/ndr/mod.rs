@@ -1,4 +1,5 @@
-//! Non-delivery reports (RFC 3464, RFC 6522): when and what to tell the sender. Pure.
+//! Non-delivery reports (RFC 3464, RFC 6522): when to send a report to the sender, and what it
+//! says. Pure.
 
 mod compose;
 mod human;
@@ -15,24 +16,24 @@ use crate::config::Settings;
 use crate::queue::{FailedRecipient, FailureCause};
 use crate::types::{HoldReason, MessageId, MessageMeta, Notify, Time};
 
-/// What is to be reported.
+/// The event to report.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum DsnKind {
     Failed {
         cause: FailureCause,
-        /// What it was held for when it ended.
+        /// Why the message was held when it ended.
         hold: Option<HoldReason>,
     },
-    /// Late, still being tried until then.
+    /// Delayed; tried again until then.
     Delayed {
-        /// When we give up.
+        /// When the relay gives up.
         expires: Time,
     },
-    /// Handed to a next hop that does not report successes.
+    /// Handed to a next hop that does not report success.
     Relayed,
 }
 
-/// Everything a report is made of.
+/// The contents of a report.
 #[derive(Debug)]
 pub(crate) struct ReportFacts<'a> {
     /// Settings: names, addresses, help.
@@ -45,11 +46,11 @@ pub(crate) struct ReportFacts<'a> {
     /// The message as spooled.
     pub original: &'a [u8],
     pub kind: &'a DsnKind,
-    /// To whom: what [`decide`] gave.
+    /// The recipients that [`decide`] returned.
     pub recipients: &'a [FailedRecipient],
 }
 
-/// The recipients of which the sender is to be told; none = no report is due.
+/// The recipients to report to the sender; none = no report is due.
 pub(crate) fn decide(
     settings: &Settings,
     meta: &MessageMeta,
@@ -68,7 +69,8 @@ pub(crate) fn decide(
             .map(|to| to.notify);
         match (kind, notify) {
             (_, None) => false,
-            // RFC 3461 section 4.1: not given means failures, and delays as we see fit.
+            // RFC 3461 section 4.1: without NOTIFY, failures are reported, and delays at the
+            // relay's choice.
             (DsnKind::Failed { .. } | DsnKind::Delayed { .. }, Some(None)) => true,
             (DsnKind::Relayed, Some(None)) => false,
             (DsnKind::Failed { .. }, Some(Some(Notify { failure, .. }))) => failure,
@@ -79,8 +81,8 @@ pub(crate) fn decide(
     recipients.iter().filter(wanted).cloned().collect()
 }
 
-/// A sender outside the tenant's domains may be forged; what looked like spam, or was held, is not
-/// thrown at them.
+/// A sender outside the tenant's domains may be forged. Mail that looked like spam or was held is
+/// not returned to it.
 fn is_backscatter(settings: &Settings, meta: &MessageMeta, kind: &DsnKind) -> bool {
     let held = meta.hold.is_some() || matches!(kind, DsnKind::Failed { hold: Some(_), .. });
     let spam = f64::from(meta.probability) >= settings.scoring.spam_probability;

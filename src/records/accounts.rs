@@ -8,14 +8,14 @@ use argon2::{Algorithm, Argon2, Params, Version};
 use rusqlite::{Connection, Row, Transaction, params};
 
 /// Argon2id with 19 MiB, two passes, one lane (the first choice of the OWASP password storage
-/// sheet): about 20 ms of one core, too little to hinder a mail client, enough to make guessing a
-/// stolen file expensive.
+/// sheet). It takes about 20 ms of one core: too little to hinder a mail client, enough to make
+/// guessing from a stolen file expensive.
 const MEMORY_KIB: u32 = 19 * 1024;
 const PASSES: u32 = 2;
 const LANES: u32 = 1;
 const HASH_OCTETS: usize = 32;
 
-/// Passwords longer than this are refused before any work is done.
+/// Longer passwords are refused without a check.
 pub(crate) const MAX_PASSWORD_OCTETS: usize = 1024;
 
 fn argon2() -> Argon2<'static> {
@@ -23,7 +23,8 @@ fn argon2() -> Argon2<'static> {
     Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
 }
 
-/// Hashes a password with a fresh salt; PHC form. Blocks for some 20 ms: not on an async thread.
+/// Hashes a password with a new salt; PHC form. Blocks for about 20 ms, so do not call it on an
+/// async thread.
 pub(crate) fn hash_password(password: &[u8]) -> Result<String, RecordsError> {
     if password.is_empty() || password.len() > MAX_PASSWORD_OCTETS {
         return Err(RecordsError::Failed(format!(
@@ -39,14 +40,14 @@ pub(crate) fn hash_password(password: &[u8]) -> Result<String, RecordsError> {
     Ok(hash.to_string())
 }
 
-/// Whether `password` is the one behind `hash` (PHC form, its own parameters). Blocks as
-/// [`hash_password`] does.
+/// Whether `password` matches `hash` (PHC form, with its own parameters). Blocks like
+/// [`hash_password`].
 pub(crate) fn verify_password(hash: &str, password: &[u8]) -> bool {
     PasswordHash::new(hash).is_ok_and(|hash| argon2().verify_password(password, &hash).is_ok())
 }
 
-/// Checks a login. Does the same work for an account that does not exist, so that time does not
-/// tell which names do. Blocks: not on an async thread.
+/// Checks a login. It does the same work for an account that does not exist, so that the time does
+/// not reveal which names exist. Blocks, so do not call it on an async thread.
 pub(crate) fn verify(account: Option<&Account>, password: &[u8]) -> bool {
     if password.len() > MAX_PASSWORD_OCTETS {
         return false;
@@ -55,7 +56,7 @@ pub(crate) fn verify(account: Option<&Account>, password: &[u8]) -> bool {
         return verify_password(&account.password_hash, password);
     }
     let mut out = [0u8; HASH_OCTETS];
-    // Only the work counts, not its result.
+    // Only the time matters here, not the result.
     let _work =
         std::hint::black_box(argon2().hash_password_into(password, b"no such account!", &mut out));
     false

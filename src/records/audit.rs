@@ -1,6 +1,6 @@
-//! The audit: who did what, when and why. Each line carries SHA-256 over the hash of the line
-//! before and its own content, so that a change in the middle shows; that the end is missing shows
-//! by what [`heads`](super::heads) remembers.
+//! The audit: who did what, when and why. Each line has a SHA-256 over the hash of the previous
+//! line and its own content, so that a change in the middle is detected. [`heads`](super::heads)
+//! detects missing lines at the end.
 
 use super::heads::AuditHead;
 use super::{AuditEntry, RecordsError, store};
@@ -12,7 +12,7 @@ use std::collections::HashMap;
 /// The hash "before" the first line.
 const START: [u8; 32] = [0; 32];
 
-/// Every field goes in with its length, so that no two different lines give the same bytes.
+/// Every field is hashed with its length, so that different lines never give the same bytes.
 fn chain(previous: &[u8], entry: &AuditEntry) -> [u8; 32] {
     let mut hash = Sha256::new();
     hash.update(previous);
@@ -24,7 +24,7 @@ fn chain(previous: &[u8], entry: &AuditEntry) -> [u8; 32] {
     hash.finalize().into()
 }
 
-/// Where it stands that lines were written to `audit.heads`, so that its absence shows.
+/// The space that notes that `audit.heads` has lines, so that its absence is detected.
 const SPACE: &str = "audit";
 const HAS_HEADS: &str = "heads";
 
@@ -72,16 +72,16 @@ pub(super) fn list(
     Ok(lines)
 }
 
-/// What the audit was found to hold.
+/// The result of a check of the audit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Verified {
     pub lines: u64,
-    /// The newest of them.
+    /// The newest line.
     pub head: Option<AuditHead>,
 }
 
-/// Follows the chain and compares it with what is known of it from elsewhere: `heads` as
-/// `audit.heads` has them (`None`: no such file), `known` as somebody has noted it.
+/// Checks the chain and compares it with other copies of its hashes: `heads` from `audit.heads`
+/// (`None`: no such file), `known` as an operator noted it.
 pub(super) fn verify(
     connection: &Connection,
     heads: Option<&HashMap<i64, [u8; 32]>>,
@@ -123,7 +123,7 @@ pub(super) fn verify(
         };
     }
     let last = found.head.map_or(0, |head| head.line);
-    // SQLite remembers the highest id ever given (AUTOINCREMENT).
+    // SQLite remembers the highest id ever assigned (AUTOINCREMENT).
     let given: Option<i64> = connection
         .query_row(
             "SELECT seq FROM sqlite_sequence WHERE name = 'audit'",

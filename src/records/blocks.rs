@@ -1,4 +1,4 @@
-//! Block records in SQLite: the columns that are searched, and the record as JSON beside them.
+//! Block records in SQLite: the searched columns, and the record as JSON.
 
 use super::{BlockQuery, RecordsError, store};
 use crate::types::Role;
@@ -13,7 +13,7 @@ const fn state_name(state: BlockState) -> &'static str {
     }
 }
 
-/// Inserts or replaces.
+/// Inserts or replaces a record.
 pub(super) fn put(tx: &Transaction<'_>, block: &Block) -> Result<(), RecordsError> {
     let evidence = serde_json::to_string(
         block
@@ -73,7 +73,7 @@ fn collect(
     Ok(blocks)
 }
 
-/// All active ones, oldest first.
+/// All active blocks, oldest first.
 pub(super) fn active(connection: &Connection) -> Result<Vec<Block>, RecordsError> {
     collect(
         connection,
@@ -82,7 +82,7 @@ pub(super) fn active(connection: &Connection) -> Result<Vec<Block>, RecordsError
     )
 }
 
-/// Those opened at or after `since`, oldest first, without their evidence.
+/// Blocks opened at or after `since`, oldest first, without their evidence.
 pub(super) fn opened(connection: &Connection, since: Time) -> Result<Vec<Block>, RecordsError> {
     collect(
         connection,
@@ -91,13 +91,12 @@ pub(super) fn opened(connection: &Connection, since: Time) -> Result<Vec<Block>,
     )
 }
 
-/// Those that ended at or after `since`, in the order of their ends.
+/// Blocks that ended at or after `since`, in the order of their ends.
 pub(super) fn ended(connection: &Connection, since: Time) -> Result<Vec<Block>, RecordsError> {
     let sql = "SELECT body, evidence FROM block WHERE state <> 'active' AND ended_at >= ?1 ORDER BY ended_at";
     collect(connection, sql, vec![since.0.into()])
 }
 
-/// One.
 pub(super) fn get(connection: &Connection, reference: BlockRef) -> Result<Block, RecordsError> {
     let found = collect(
         connection,
@@ -107,7 +106,7 @@ pub(super) fn get(connection: &Connection, reference: BlockRef) -> Result<Block,
     found.into_iter().next().ok_or(RecordsError::NotFound)
 }
 
-/// Those that fit, newest first.
+/// Blocks that match the query, newest first.
 pub(super) fn list(
     connection: &Connection,
     query: &BlockQuery,
@@ -140,7 +139,7 @@ pub(super) fn list(
     collect(connection, &sql, with)
 }
 
-/// Releases by tenant admins of this subject of that tenant since then.
+/// Releases of this subject of that tenant by tenant admins since then.
 pub(super) fn tenant_releases(
     connection: &Connection,
     tenant: Option<&TenantId>,
@@ -157,7 +156,7 @@ pub(super) fn tenant_releases(
     Ok(count)
 }
 
-/// Forgets the evidence of blocks that ended before then; the records themselves stay.
+/// Deletes the evidence of blocks that ended before then; the records themselves stay.
 pub(super) fn prune(tx: &Transaction<'_>, ended_before: Time) -> Result<(), RecordsError> {
     tx.execute(
         "UPDATE block SET evidence = '[]' WHERE state <> 'active' AND ended_at < ?1 AND evidence <> '[]'",

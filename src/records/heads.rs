@@ -1,7 +1,7 @@
-//! The lines of the audit in a second place: `audit.heads` beside `records.db` gets the number and
-//! the hash of each line, so that lines cut from the end of the audit show. The file is only ever
-//! appended to: `chattr +a` protects it from whoever may write the database, and the log, where
-//! each line stands too, may lie on another machine.
+//! A second copy of the audit's hashes: `audit.heads` beside `records.db` gets the number and the
+//! hash of each line, so that lines cut from the end of the audit are detected. The file is only
+//! ever appended to. `chattr +a` protects it from a user that may write the database. The log has
+//! each line, too, and may be on another machine.
 
 use super::RecordsError;
 use std::collections::HashMap;
@@ -11,7 +11,7 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-/// Longest line that is read; ours have less.
+/// Longest line that is read; those of the relay are shorter.
 const LINE_OCTETS: u64 = 256;
 
 /// One line of the audit: its number and its hash. Written `12:5f…`.
@@ -19,7 +19,7 @@ const LINE_OCTETS: u64 = 256;
 pub(crate) struct AuditHead {
     /// Number of the line, from 1.
     pub line: i64,
-    /// Its hash, which stands for all lines up to it.
+    /// Its hash, which covers all lines up to it.
     pub hash: [u8; 32],
 }
 
@@ -33,7 +33,7 @@ impl fmt::Display for AuditHead {
 }
 
 impl AuditHead {
-    /// Reads what [`Display`](fmt::Display) writes.
+    /// Parses the form that [`Display`](fmt::Display) writes.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let (line, hex) = text.split_once(':')?;
         if hex.len() != 64 || !hex.is_ascii() {
@@ -50,13 +50,13 @@ impl AuditHead {
     }
 }
 
-/// Where the file lies.
+/// The path of the file.
 pub(super) fn path(records: &Path) -> PathBuf {
     records.with_file_name("audit.heads")
 }
 
-/// Adds a line; it is on disk when this returns. Several processes may write at once: each line
-/// goes out whole.
+/// Adds a line; it is on disk when this returns. Several processes may write at once: each line is
+/// written whole.
 pub(super) fn add(path: &Path, head: AuditHead) -> io::Result<()> {
     let is_new = !path.exists();
     let mut file = OpenOptions::new()
@@ -72,8 +72,8 @@ pub(super) fn add(path: &Path, head: AuditHead) -> io::Result<()> {
     Ok(())
 }
 
-/// All lines of the file, by their number; `None`: there is no file. What is no line of ours (torn
-/// by a crash) is passed over.
+/// All lines of the file, by their number; `None`: there is no file. Lines that cannot be parsed
+/// (torn by a crash) are skipped.
 pub(super) fn read(path: &Path) -> Result<Option<HashMap<i64, [u8; 32]>>, RecordsError> {
     let failed = |e: io::Error| RecordsError::Failed(format!("{}: {e}", path.display()));
     let file = match File::open(path) {

@@ -1,9 +1,9 @@
-//! SQLite: blocks, message trace, audit, accounts, tokens, notices. One writer thread; readers
-//! beside it.
+//! SQLite: blocks, message trace, audit, accounts, tokens, notices. One writer thread and several
+//! readers.
 //!
-//! `records.db` holds what must be durable before it is spoken: blocks, audit, accounts, tokens
-//! (WAL, `synchronous=FULL`). The message trace is far larger and worth less, so it lives beside it
-//! in `trace/`, in partitions that are dropped whole ([`trace`]); its load never delays a block
+//! `records.db` holds what must be durable before it is announced: blocks, audit, accounts, tokens
+//! (WAL, `synchronous=FULL`). The message trace is far larger and less valuable, so it is beside it
+//! in `trace/`, in partitions that are dropped whole ([`trace`]). Its load never delays a block
 //! record.
 
 pub(crate) mod accounts;
@@ -31,14 +31,14 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Why records could not do something.
+/// Why an operation on records failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum RecordsError {
     NotFound,
     Exists,
-    /// SQLite or the disk said so; ours, temporary.
+    /// An error of SQLite or the disk; ours, temporary.
     Failed(String),
-    /// The file is damaged: a person must act.
+    /// The file is damaged: an operator must act.
     Damaged(String),
 }
 
@@ -87,10 +87,10 @@ impl From<serde_json::Error> for RecordsError {
     }
 }
 
-/// What is traced of a message.
+/// An event of a message for the trace.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) enum TraceEvent {
-    /// A message was judged (accepted, held, deferred or refused).
+    /// The decision about a message (accepted, held, deferred or refused).
     Judged(Box<TracedJudgement>),
     /// Outcomes of one attempt.
     Attempted {
@@ -98,7 +98,7 @@ pub(crate) enum TraceEvent {
         time: Time,
         outcomes: Vec<RecipientOutcome>,
     },
-    /// Any other event of its life: released, deleted, bounced, expired, NDR sent.
+    /// Any other event: released, deleted, bounced, expired, NDR sent.
     Note {
         id: MessageId,
         time: Time,
@@ -106,7 +106,7 @@ pub(crate) enum TraceEvent {
     },
 }
 
-/// The judgement of a message as traced.
+/// The decision about a message as traced.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct TracedJudgement {
     pub id: MessageId,
@@ -122,25 +122,25 @@ pub(crate) struct TracedJudgement {
     pub size: u32,
     pub action: Action,
     pub reason: Reason,
-    /// Block that stood in the way or was opened.
+    /// The block that stopped it or was opened by it.
     pub block: Option<BlockRef>,
     pub probability: f32,
     pub llr: f32,
     /// Content symbols and sender signals.
     pub symbols: Vec<Signal>,
-    /// Reply given, one line.
+    /// The reply sent, one line.
     pub reply: String,
 }
 
-/// A traced message as found.
+/// A traced message, as found by a search.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct MessageTrace {
     pub judged: TracedJudgement,
-    /// What happened since, oldest first: time, recipient or empty, text.
+    /// Later events, oldest first: time, recipient or empty, text.
     pub history: Vec<TraceLine>,
 }
 
-/// What to search the trace for; all given must fit.
+/// A search of the trace; a message must match all given fields.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct TraceQuery {
     /// The relay's id or the Message-ID header.
@@ -151,7 +151,7 @@ pub(crate) struct TraceQuery {
     pub tenant: Option<TenantId>,
     /// Only ids before this one (newest first).
     pub before: Option<MessageId>,
-    /// At most so many (1-1000).
+    /// Most results (1-1000).
     pub limit: usize,
 }
 
@@ -161,7 +161,7 @@ pub(crate) struct Account {
     pub role: Role,
     /// Tenant; `None` only for operators.
     pub tenant: Option<TenantId>,
-    /// Addresses or `@domains` beyond its own name.
+    /// Addresses or `@domains` besides its own name.
     pub may_send_as: Vec<String>,
     /// Argon2id in PHC form.
     #[serde(skip_serializing, default)]
@@ -189,7 +189,7 @@ pub(crate) struct AuditEntry {
     pub actor: String,
     /// Verb such as `block.release`.
     pub action: String,
-    /// What it was done to.
+    /// The object of the action.
     pub subject: String,
     pub detail: String,
 }
@@ -202,14 +202,14 @@ pub(crate) struct BlockQuery {
     pub subject: Option<String>,
     /// After this (opened_at, reference), newest first.
     pub after: Option<(Time, BlockRef)>,
-    /// At most so many.
+    /// Most results.
     pub limit: usize,
 }
 
-/// Where the references of blocks stand of which people are still to be told.
+/// The space for the references of blocks without a notice yet.
 const UNTOLD: &str = "untold";
 
-/// Handle; cheap to clone.
+/// Handle to the records; cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Records {
     store: Arc<store::RecordsStore>,
@@ -218,12 +218,12 @@ pub(crate) struct Records {
 }
 
 impl Records {
-    /// Opens or creates `path`, runs migrations. The trace lies in the directory `trace` beside it.
+    /// Opens or creates `path`, runs migrations. The trace is in the directory `trace` beside it.
     pub(crate) fn open(path: &Path) -> Result<Self, RecordsError> {
         Self::open_watched(path, &Vitals::default())
     }
 
-    /// The same as a part of a relay, where the end of its threads is told.
+    /// The same as a part of a relay: the end of its threads is reported to the vitals.
     pub(crate) fn open_watched(path: &Path, vitals: &Vitals) -> Result<Self, RecordsError> {
         let store = store::RecordsStore::open(path, vitals)?;
         let trace = trace::Tracer::start(&path.with_file_name("trace"), vitals)?;
@@ -239,8 +239,8 @@ impl Records {
         self.store.write(move |tx| blocks::put(tx, &block)).await
     }
 
-    /// Inserts the record of a block that opens, and with it, in one step, that people are still to
-    /// be told of it.
+    /// Inserts the record of a new block and, in the same transaction, notes that its notice is
+    /// due.
     pub(crate) async fn open_block(&self, block: Arc<Block>) -> Result<(), RecordsError> {
         self.store
             .write(move |tx| {
@@ -250,7 +250,7 @@ impl Records {
             .await
     }
 
-    /// People have been told of these blocks: all in one step.
+    /// Notes in one transaction that the notices of these blocks were sent.
     pub(crate) async fn notified(&self, blocks: Vec<BlockRef>) -> Result<(), RecordsError> {
         let set = move |tx: &rusqlite::Transaction<'_>| {
             blocks
@@ -260,7 +260,7 @@ impl Records {
         self.store.write(set).await
     }
 
-    /// Blocks of which nobody was told before the process ended.
+    /// Blocks whose notice was not sent before the process ended.
     pub(crate) async fn untold(&self) -> Result<Vec<BlockRef>, RecordsError> {
         Ok(self
             .all(UNTOLD)
@@ -295,9 +295,8 @@ impl Records {
     }
 
     /// Releases of this tenant's blocks of that kind and subject by tenant admins since `since`.
-    /// Two tenants may have a login of the same name: neither uses up the other's quota. Whether
-    /// the person was a tenant admin is what their account or token said at the time of the
-    /// release.
+    /// Two tenants may have a login of the same name: each has its own quota. A person counts as a
+    /// tenant admin by the role of their account or token at the time of the release.
     pub(crate) async fn tenant_releases(
         &self,
         tenant: Option<&TenantId>,
@@ -311,22 +310,22 @@ impl Records {
             .await
     }
 
-    /// Adds to the trace; batched. Under overload the caller is slowed by a channel that is bounded
-    /// in events and octets, 100 ms at most; then the event is dropped and counted
+    /// Adds to the trace; batched. Under overload a channel bounded in events and octets slows the
+    /// caller, 100 ms at most. Then the event is dropped and counted
     /// (`outgate_trace_dropped_total`): mail matters more than its trace.
     pub(crate) fn trace(&self, event: TraceEvent) {
         self.trace.push(event);
     }
 
-    /// Returns once all that was traced before the call outlives the process, or after a tenth of a
-    /// second: mail matters more.
+    /// Returns once all events traced before the call would survive the end of the process, or
+    /// after a tenth of a second: mail matters more.
     pub(crate) async fn settle_trace(&self) {
-        // What is not written by then is written later.
+        // Events not written by then are written later.
         let _ =
             tokio::time::timeout(std::time::Duration::from_millis(100), self.trace.flush()).await;
     }
 
-    /// Searches the trace, newest first. Sees all that was traced before the call.
+    /// Searches the trace, newest first. Sees all events traced before the call.
     pub(crate) async fn search(
         &self,
         query: TraceQuery,
@@ -338,8 +337,8 @@ impl Records {
             .await
     }
 
-    /// Adds an audit line; durable when it returns. Each line is chained to the one before by
-    /// SHA-256, and its hash goes to a second file and into the log.
+    /// Adds an audit line; durable when it returns. A SHA-256 chains each line to the previous one.
+    /// Its hash is also written to a second file and to the log.
     pub(crate) async fn audit(&self, entry: AuditEntry) -> Result<(), RecordsError> {
         let (actor, action) = (entry.actor.clone(), entry.action.clone());
         let head = self.store.write(move |tx| audit::add(tx, &entry)).await?;
@@ -347,7 +346,7 @@ impl Records {
         let path = self.heads.clone();
         let added = tokio::task::spawn_blocking(move || heads::add(&path, head)).await;
         if let Err(error) = added.map_err(std::io::Error::other).flatten() {
-            // The line itself is on disk, and what it tells of was done.
+            // The line itself is on disk, and its action was carried out.
             tracing::error!(%error, %head, path = %self.heads.display(), "the hash of an audit line could not be written");
         }
         Ok(())
@@ -364,9 +363,9 @@ impl Records {
             .await
     }
 
-    /// Follows the chain of the audit from its start, and compares its end with `audit.heads` and
+    /// Checks the chain of the audit from its start, and compares its end with `audit.heads` and
     /// with a line that is `known` from elsewhere. An error names the first line that was changed,
-    /// removed or put in, or says which are missing at the end.
+    /// removed or inserted, or the lines missing at the end.
     pub(crate) async fn audit_verify(
         &self,
         known: Option<AuditHead>,
@@ -374,8 +373,8 @@ impl Records {
         let path = self.heads.clone();
         self.store
             .read(move |c| {
-                // The file first: what is added meanwhile is in the database earlier than in the
-                // file.
+                // The file is read first: a line added meanwhile is in the database before it is in
+                // the file.
                 let heads = heads::read(&path)?;
                 audit::verify(c, heads.as_ref(), known)
             })
@@ -438,7 +437,7 @@ impl Records {
             .await
     }
 
-    /// Sets a value unless there is one.
+    /// Sets a value unless it exists.
     pub(crate) async fn put_new(
         &self,
         space: &'static str,
@@ -451,7 +450,7 @@ impl Records {
             .await
     }
 
-    /// The first `limit` values of a space whose keys come behind `after`, by key.
+    /// The first `limit` values of a space with keys after `after`, by key.
     pub(crate) async fn page(
         &self,
         space: &'static str,
@@ -472,8 +471,8 @@ impl Records {
         self.store.read(move |c| store::all_values(c, space)).await
     }
 
-    /// Removes what is older than the limits: the evidence of blocks that ended long ago (the
-    /// record itself stays), and the oldest partitions of the trace until it fits `trace_bytes`.
+    /// Removes what is beyond the limits: the evidence of blocks that ended long ago (the record
+    /// itself stays), and the oldest partitions of the trace until it fits `trace_bytes`.
     pub(crate) async fn prune(
         &self,
         now: Time,
@@ -488,7 +487,7 @@ impl Records {
             .await
     }
 
-    /// Writes what waits and closes. Whatever is asked afterwards fails.
+    /// Writes everything that waits and closes. Later calls fail.
     pub(crate) async fn close(&self) {
         self.trace.close().await;
         self.store.close().await;

@@ -1,10 +1,10 @@
-//! Partitions of the message trace: one SQLite file per stretch of time, begun anew after a day or
-//! a sixteenth of `trace_bytes`, dropped whole when too old. So nothing is ever deleted row by row,
-//! indexes stay small, and the bound on octets is exact.
+//! Partitions of the message trace: one SQLite file per stretch of time. A new one begins after a
+//! day or a sixteenth of `trace_bytes`; one that is too old is dropped whole. So no row is ever
+//! deleted, indexes stay small, and the bound on octets is exact.
 //!
-//! A partition is named by the first millisecond it is responsible for; a message belongs to the
-//! partition of the time in its id, for all of its life. `synchronous=OFF`: a killed process loses
-//! nothing, a power cut may damage the partition being written, which is then set aside.
+//! The name of a partition is the first millisecond it covers. A message always belongs to the
+//! partition of the time in its id. With `synchronous=OFF` a killed process loses nothing. A power
+//! cut may damage the partition being written, which is then set aside.
 
 use super::{MessageTrace, RecordsError, TraceQuery, TracedJudgement, store};
 use crate::api::TraceLine;
@@ -20,29 +20,30 @@ const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS event(id INTEGER, seq INTEGER, lines BLOB NOT NULL, PRIMARY KEY(id, seq)) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS lookup(key INTEGER, id INTEGER, PRIMARY KEY(key, id)) WITHOUT ROWID;
 ";
-/// A partition takes messages of a day ...
+/// A new partition begins after a day.
 const SPAN_MILLIS: i64 = 86_400_000;
-/// ... or a sixteenth of the bound ...
+/// A new partition begins when the newest has this fraction (1/n) of the bound on octets.
 const SHARE_OF_BOUND: u64 = 16;
-/// ... but is not begun anew for less than this.
+/// A smaller partition is never replaced because of its size.
 const SMALLEST: u64 = 4 << 20;
-/// Partitions kept open by the writer: today's, and those of mail that is still being retried.
+/// Partitions that the writer keeps open: the one of today, and those of mail that is still being
+/// tried.
 const OPEN_AT_MOST: usize = 8;
-/// Messages looked at in one search, at most.
+/// Most messages examined in one search.
 const SCANNED_AT_MOST: usize = 200_000;
 
 /// One line of history as stored: milliseconds, recipient's index or -1, status, text.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct HistoryLine(pub i64, pub i64, pub Box<str>, pub String);
 
-/// What one batch has to say about one message.
+/// What one batch says about one message.
 pub(super) struct Fold {
     pub id: MessageId,
     pub judged: Option<Box<TracedJudgement>>,
     pub lines: Vec<HistoryLine>,
 }
 
-/// SQLite has signed integers only; this keeps the order.
+/// SQLite has signed integers only; this conversion keeps the order.
 const fn row_id(id: MessageId) -> i64 {
     (id.0 ^ (1 << 63)).cast_signed()
 }
@@ -52,9 +53,8 @@ const fn millis(id: MessageId) -> i64 {
     (id.0 >> 22).cast_signed()
 }
 
-/// FNV-1a over the lower-case text, with the kind of key mixed in. Stable for good: it stands in
-/// files. Whoever finds something by it compares the text too, so a collision costs a look and no
-/// more.
+/// FNV-1a over the lower-case text, with the kind of key mixed in. It must never change, because
+/// files contain it. A search compares the text, too, so a collision only costs one comparison.
 fn key(kind: u8, text: &str) -> i64 {
     let fnv = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
     let mut hash = fnv(0xcbf2_9ce4_8422_2325, kind);
@@ -95,7 +95,7 @@ fn file(dir: &Path, start: i64) -> PathBuf {
     dir.join(format!("trace-{start:013}.db"))
 }
 
-/// Starts of the partitions there are, oldest first.
+/// Start times of the existing partitions, oldest first.
 fn starts(dir: &Path) -> Vec<i64> {
     let Ok(entries) = std::fs::read_dir(dir) else {
         return Vec::new();
@@ -136,7 +136,7 @@ fn remove(dir: &Path, start: i64) {
     }
 }
 
-/// The partitions as the writer has them.
+/// The writer's view of the partitions.
 pub(super) struct Partitions {
     dir: PathBuf,
     starts: Vec<i64>,
@@ -145,7 +145,7 @@ pub(super) struct Partitions {
 }
 
 impl Partitions {
-    /// Those in `dir`; it is made when the first event comes.
+    /// The partitions in `dir`, which is created with the first event.
     pub(super) fn new(dir: PathBuf) -> Self {
         Self {
             starts: starts(&dir),
@@ -159,7 +159,7 @@ impl Partitions {
         self.open.clear();
     }
 
-    /// Writes a batch. What cannot be written is lost and said so: the trace never holds up mail.
+    /// Writes a batch. What cannot be written is dropped and logged: the trace never delays mail.
     pub(super) fn write(&mut self, mut folds: Vec<Fold>) {
         while let Some(first) = folds.first() {
             let Some(start) = self.home(first) else {
@@ -185,7 +185,7 @@ impl Partitions {
         }
     }
 
-    /// The partition this belongs to. `None` = the message is older than all that is kept.
+    /// The partition of this message. `None` = the message is older than everything kept.
     fn home(&mut self, fold: &Fold) -> Option<i64> {
         let at = millis(fold.id);
         let newest = self.starts.last().copied();
@@ -227,7 +227,7 @@ impl Partitions {
         if let Err(e) = std::fs::rename(&from, from.with_extension("damaged")) {
             tracing::error!(path = %from.display(), error = %e, "cannot set a damaged part of the message trace aside");
         }
-        // Its journal must not be applied to the file that takes its place.
+        // Its journal must not be applied to the file that replaces it.
         remove(&self.dir, start);
     }
 
@@ -255,8 +255,8 @@ impl Partitions {
             .ok_or(rusqlite::Error::InvalidQuery)
     }
 
-    /// Drops partitions whose last message is older than `before`, and the oldest ones until the
-    /// rest fits `octets`. The newest one stays.
+    /// Drops partitions whose last message is older than `before`, and the oldest ones until all
+    /// fit into `octets`. The newest one stays.
     pub(super) fn prune(&mut self, before: Time, octets: u64) -> Result<(), RecordsError> {
         self.begin_anew_at = (octets / SHARE_OF_BOUND).max(SMALLEST);
         let mut total: u64 = self.starts.iter().map(|s| size(&self.dir, *s)).sum();
@@ -296,7 +296,7 @@ fn insert(tx: &Transaction<'_>, folds: &[Fold]) -> rusqlite::Result<()> {
             event.execute(params![row_id(fold.id), lines])?;
         }
     }
-    // In key order neighbours share a page.
+    // In key order, neighbouring keys share a page.
     keys.sort_unstable();
     let mut lookup = tx.prepare_cached("INSERT OR IGNORE INTO lookup(key, id) VALUES(?1, ?2)")?;
     for (key, id) in keys {
@@ -305,7 +305,7 @@ fn insert(tx: &Transaction<'_>, folds: &[Fold]) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Whether all that was asked for fits; the keys only narrow the choice.
+/// Whether the message matches the whole query; the keys only narrow the search.
 fn fits(judged: &TracedJudgement, query: &TraceQuery) -> bool {
     let same = |a: &str, b: &str| a.to_lowercase() == b.to_lowercase();
     query.id.as_ref().is_none_or(|id| {
@@ -329,14 +329,14 @@ fn fits(judged: &TracedJudgement, query: &TraceQuery) -> bool {
         && query.before.is_none_or(|b| judged.id < b)
 }
 
-/// Message-ID without the angle brackets people copy along.
+/// Message-ID without the angle brackets that people copy with it.
 fn bare_message_id(text: &str) -> &str {
     text.trim().trim_start_matches('<').trim_end_matches('>')
 }
 
-/// The address or login in what was asked for: itself, or the middle of a sender key
-/// (`acme:alice@acme.example;192.0.2.7`). `None` = a key that names no sender; then all messages
-/// are looked at.
+/// The address or login in a query: the text itself, or the middle of a sender key
+/// (`acme:alice@acme.example;192.0.2.7`). `None` = a key without a sender; then all messages are
+/// examined.
 fn sender_of(text: &str) -> Option<&str> {
     let Some((_, rest)) = text.split_once(':') else {
         return Some(text);
@@ -345,7 +345,7 @@ fn sender_of(text: &str) -> Option<&str> {
     Some(address).filter(|a| !a.is_empty() && *a != "forwarded")
 }
 
-/// The narrowest key that the question offers; `None` = all messages.
+/// The most selective key of the query; `None` = all messages.
 fn narrowest(query: &TraceQuery) -> Option<i64> {
     let by_id = query
         .id
@@ -374,7 +374,8 @@ pub(super) fn search(dir: &Path, query: &TraceQuery) -> Result<Vec<MessageTrace>
         }
         match search_one(&file(dir, start), query, limit - found.len(), &mut left) {
             Ok(more) => found.extend(more),
-            // Dropped or set aside while we looked, or damaged: the others still have answers.
+            // Dropped, set aside or damaged during the search: the other partitions still have
+            // results.
             Err(e) => {
                 tracing::warn!(partition = start, error = %e, "cannot search a part of the message trace")
             }
@@ -435,7 +436,7 @@ fn search_one(
     Ok(found)
 }
 
-/// Adds the history: what was folded into the row, then what came later.
+/// Adds the history: first the lines of the row, then those of later events.
 fn complete(
     connection: &Connection,
     judged: TracedJudgement,

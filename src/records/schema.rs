@@ -1,9 +1,9 @@
-//! The tables of `records.db` and how older files are brought up to date (`PRAGMA user_version`).
+//! The tables of `records.db`, and the migration of older files (`PRAGMA user_version`).
 
 use super::RecordsError;
 use rusqlite::{Connection, TransactionBehavior};
 
-/// One step per version, in order; never changed once released, only added to.
+/// One step per version, in order. A released step never changes; new steps are added at the end.
 const STEPS: &[&str] = &["
     CREATE TABLE block(
         ref TEXT PRIMARY KEY,
@@ -51,9 +51,9 @@ const STEPS: &[&str] = &["
     ) WITHOUT ROWID;
 "];
 
-/// Brings the file up to the newest version. A file of a newer program is refused rather than
-/// damaged; one that is up to date is not written to, so that a relay starts on a full disk too and
-/// drains its queue.
+/// Migrates the file to the newest version. The file of a newer program is refused rather than
+/// damaged. A current file is not written to, so that a relay can start on a full disk and drain
+/// its queue.
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), RecordsError> {
     let have: usize = connection.query_row("PRAGMA user_version", [], |r| r.get(0))?;
     if have == STEPS.len() {

@@ -1,4 +1,4 @@
-//! `records.db`: one writer thread with its own connection, a few readers beside it.
+//! `records.db`: one writer thread with its own connection, and a few readers.
 
 use super::{RecordsError, schema};
 use crate::env::{Vitals, private};
@@ -8,10 +8,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
-/// Writes that may wait for the writer thread; more wait at the caller.
+/// Most writes that wait for the writer thread; further ones wait in the caller.
 const WRITES_WAITING: usize = 256;
 const READERS: usize = 4;
-/// How long a write waits for another process (the command line) that holds the file.
+/// How long a write waits for another process (the command line) that locks the file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
 enum StoreJob {
@@ -30,7 +30,7 @@ fn closed() -> RecordsError {
     RecordsError::Failed("records are closed".into())
 }
 
-/// Password hashes and addresses are nobody else's business: mode 0600 from the first moment.
+/// The file has password hashes and addresses: mode 0600 from the first moment.
 pub(super) fn create_private(path: &Path) -> Result<(), RecordsError> {
     use std::os::unix::fs::OpenOptionsExt;
     let fail = |e: std::io::Error| RecordsError::Failed(format!("{}: {e}", path.display()));
@@ -50,13 +50,13 @@ fn connect(path: &Path) -> Result<Connection, RecordsError> {
     let connection = Connection::open(path)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
-    // FULL: a commit is on disk before its block reference is spoken.
+    // FULL: a commit is on disk before its block reference is announced.
     connection.pragma_update(None, "synchronous", "FULL")?;
     Ok(connection)
 }
 
-/// Reads the whole file: what is damaged in it must be known before blocks are believed to be none.
-/// The file is small beside the trace: a second for a gigabyte.
+/// Reads the whole file: damage must be found before missing blocks count as no blocks. The file is
+/// small compared with the trace: one second per gigabyte.
 fn check(connection: Connection) -> Result<Connection, RecordsError> {
     let found: String = connection.query_row("PRAGMA quick_check(1)", [], |r| r.get(0))?;
     if found == "ok" {
@@ -100,8 +100,7 @@ impl RecordsStore {
         })
     }
 
-    /// Runs `change` in a transaction of its own on the writer; returns once it is committed and
-    /// synced.
+    /// Runs `change` in its own transaction on the writer; returns once it is committed and synced.
     pub(super) async fn write<T: Send + 'static>(
         &self,
         change: impl FnOnce(&Transaction<'_>) -> Result<T, RecordsError> + Send + 'static,
@@ -109,8 +108,8 @@ impl RecordsStore {
         let (answer, result) = oneshot::channel();
         let job = StoreJob::Run(Box::new(move |connection| {
             let run = || {
-                // IMMEDIATE: another process must not slip in between what this reads and what it
-                // writes.
+                // IMMEDIATE: no other process may write between the reads and the writes of this
+                // transaction.
                 let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
                 let value = change(&tx)?;
                 tx.commit()?;
@@ -131,7 +130,7 @@ impl RecordsStore {
         self.blocking(move || on_reader(&path, &idle, query)).await
     }
 
-    /// Runs `query` on a reader, here and now: for the start, before anything is async.
+    /// Runs `query` on a reader in this thread: for the start, before anything is async.
     pub(super) fn read_now<T>(
         &self,
         query: impl FnOnce(&Connection) -> Result<T, RecordsError>,
@@ -139,7 +138,7 @@ impl RecordsStore {
         on_reader(&self.path, &self.idle, query)
     }
 
-    /// Runs blocking work, at most [`READERS`] at once.
+    /// Runs blocking work, at most [`READERS`] jobs at once.
     pub(super) async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> Result<T, RecordsError> + Send + 'static,
@@ -158,7 +157,7 @@ impl RecordsStore {
             .map_err(|e| RecordsError::Failed(e.to_string()))?
     }
 
-    /// Ends the writer after what waits.
+    /// Ends the writer after all waiting writes.
     pub(super) async fn close(&self) {
         let (done, ended) = oneshot::channel();
         if self.jobs.send(StoreJob::Close(done)).await.is_ok() {
@@ -207,7 +206,7 @@ pub(super) fn put_value(
     Ok(())
 }
 
-/// Stores a small value unless there is one.
+/// Stores a small value unless it exists.
 pub(super) fn put_new_value(
     tx: &Transaction<'_>,
     space: &str,
@@ -234,7 +233,7 @@ pub(super) fn all_values(
     Ok(rows)
 }
 
-/// The first values of a space behind a key, by key.
+/// The first values of a space after a key, by key.
 pub(super) fn page_of_values(
     connection: &Connection,
     space: &str,
@@ -251,8 +250,7 @@ pub(super) fn page_of_values(
     Ok(rows)
 }
 
-/// The role an account or token of that name has, for what must be remembered of a person who
-/// acted.
+/// The role of the account or token of that name, to record who acted.
 pub(super) fn role_of(tx: &Transaction<'_>, name: &str) -> Result<Option<String>, RecordsError> {
     let role = tx
         .query_row("SELECT role FROM token WHERE name = ?1 UNION ALL SELECT role FROM account WHERE name = ?1", [name], |r| {

@@ -1,6 +1,6 @@
 //! The writer of the message trace: a bounded channel, one thread, hundreds of events per
-//! transaction. Events of one message that meet in a batch become one row, so that a message
-//! delivered at once costs one insert.
+//! transaction. Events of one message in one batch become one row, so that a message delivered at
+//! once costs one insert.
 
 use super::partition::{Fold, HistoryLine, Partitions};
 use super::{RecordsError, TraceEvent};
@@ -14,15 +14,15 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::oneshot;
 
-/// Events that may wait.
+/// Most events that wait.
 const WAITING_EVENTS: usize = 16_384;
-/// Octets that may wait.
+/// Most octets that wait.
 const WAITING_OCTETS: usize = 32 << 20;
-/// So many events make a batch worth writing at once.
+/// A batch with this many events is written at once.
 const BATCH_EVENTS: usize = 1024;
-/// A smaller batch waits so long for company; a search ends the wait.
+/// How long a smaller batch waits for more events; a search ends the wait.
 const LINGER: Duration = Duration::from_millis(250);
-/// How long a caller is slowed when the channel is full, before its event is dropped.
+/// How long a full channel slows a caller before its event is dropped.
 const SLOWED_AT_MOST: Duration = Duration::from_millis(100);
 
 type PartitionJob = Box<dyn FnOnce(&mut Partitions) + Send>;
@@ -36,10 +36,10 @@ enum TraceItem {
 struct Waiting {
     items: Vec<TraceItem>,
     octets: usize,
-    /// Somebody waits for what is in here.
+    /// A caller waits for these events.
     urgent: bool,
-    /// A caller has waited in vain since the writer last took something: nobody else waits until it
-    /// does.
+    /// A caller has waited in vain since the writer last took events: no other caller waits until
+    /// it takes some.
     behind: bool,
     closed: bool,
 }
@@ -71,14 +71,14 @@ pub(super) struct Tracer {
 
 impl Drop for Tracer {
     fn drop(&mut self) {
-        // The last handle is gone: what waits is written, then the thread ends.
+        // The last handle is dropped: waiting events are written, then the thread ends.
         self.shared.lock().closed = true;
         self.shared.filled.notify_one();
     }
 }
 
 impl Tracer {
-    /// Starts the thread; files are made only when there is something to trace.
+    /// Starts the thread; files are created with the first event.
     pub(super) fn start(dir: &Path, vitals: &Vitals) -> Result<Self, RecordsError> {
         let shared = Arc::new(TraceShared::default());
         let (for_thread, at, pulse) = (
@@ -96,13 +96,13 @@ impl Tracer {
         })
     }
 
-    /// Where the partitions lie.
+    /// The directory of the partitions.
     pub(super) fn dir(&self) -> &Path {
         &self.dir
     }
 
-    /// Adds an event; slows the caller when the writer is behind, drops the event when it stays
-    /// behind.
+    /// Adds an event. It slows the caller if the writer is behind, and drops the event if the
+    /// writer stays behind.
     pub(super) fn push(&self, event: TraceEvent) {
         let octets = octets(&event);
         let mut waiting = self.shared.lock();
@@ -120,7 +120,7 @@ impl Tracer {
         }
         waiting.octets = waiting.octets.saturating_add(octets);
         waiting.items.push(TraceItem::Event(event));
-        // The writer sleeps on "anything at all" and on "a batch"; only these two moments are worth
+        // The writer sleeps until there is any event, or a whole batch; only these two moments need
         // a wake-up.
         if matches!(waiting.items.len(), 1 | BATCH_EVENTS) {
             self.shared.filled.notify_one();
@@ -150,7 +150,7 @@ impl Tracer {
             .map_err(|_| RecordsError::Failed("the trace has ended".into()))
     }
 
-    /// Returns once everything traced before the call can be found.
+    /// Returns once every event traced before the call can be found.
     pub(super) async fn flush(&self) -> Result<(), RecordsError> {
         self.job(|_| ()).await
     }
@@ -161,7 +161,7 @@ impl Tracer {
             .await?
     }
 
-    /// Writes what waits; drops everything that comes later.
+    /// Writes everything that waits; drops every later event.
     pub(super) async fn close(&self) {
         drop(self.job(Partitions::close).await);
         self.shared.lock().closed = true;
@@ -170,7 +170,7 @@ impl Tracer {
     }
 }
 
-/// However the thread ends, whoever waits for it is told, and nothing is kept for it any more.
+/// However the thread ends, its waiting callers get an answer, and no more events are kept for it.
 struct Ended(Arc<TraceShared>);
 
 impl Drop for Ended {
@@ -186,7 +186,7 @@ impl Drop for Ended {
     }
 }
 
-/// What an event costs in memory, roughly.
+/// The memory of an event in octets, roughly.
 fn octets(event: &TraceEvent) -> usize {
     match event {
         TraceEvent::Judged(j) => {
@@ -237,7 +237,7 @@ fn run(shared: &TraceShared, mut partitions: Partitions, pulse: Pulse) {
     }
 }
 
-/// Writes the events up to each job, then does the job.
+/// Writes the events before each job, then runs the job.
 fn write(items: Vec<TraceItem>, partitions: &mut Partitions) {
     let mut batch = Batch::default();
     for item in items {
@@ -252,7 +252,7 @@ fn write(items: Vec<TraceItem>, partitions: &mut Partitions) {
     partitions.write(batch.folds);
 }
 
-/// Events of one message folded into one entry, messages in the order they came.
+/// Events of one message merged into one entry; messages in the order of arrival.
 #[derive(Default)]
 struct Batch {
     folds: Vec<Fold>,
