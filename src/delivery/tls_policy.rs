@@ -32,7 +32,7 @@ pub(super) fn after_handshake_failure(mode: TlsMode, error: &str) -> Option<Repl
     (mode == TlsMode::Required).then(|| replies::tls_failed(error))
 }
 
-/// Whether a password may go over an unencrypted connection: only where the operator wrote `tls =
+/// Whether a password may go over an unencrypted connection: only if the operator wrote `tls =
 /// "none"`.
 pub(super) const fn password_without_tls(mode: TlsMode) -> bool {
     matches!(mode, TlsMode::None)

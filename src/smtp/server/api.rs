@@ -14,7 +14,7 @@ pub struct ServerConfig {
     pub tls_active: bool,
     /// AUTH PLAIN LOGIN is offered, under TLS only.
     pub auth_offered: bool,
-    /// MAIL needs AUTH (and thereby TLS) before it: submission listeners.
+    /// MAIL requires AUTH (and so TLS) first: submission listeners.
     pub auth_required: bool,
     /// XCLIENT and XFORWARD are offered and accepted.
     pub trust_xclient: bool,

@@ -67,7 +67,7 @@ impl SpoolStore {
         }
     }
 
-    /// Notes that `number` holds a record that is needed while the segments it refers to exist.
+    /// Notes that `number` holds a record that is needed as long as the segments it refers to exist.
     pub(crate) fn add_refs(&mut self, number: u32, record: &Record) {
         for target in targets(&record.front) {
             // A record that refers to its own segment is deleted with it.
