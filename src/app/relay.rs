@@ -6,6 +6,7 @@ use crate::config::Settings;
 use crate::config::load::SettingsError;
 use crate::config::settings::{ListenerKind, ListenerSettings};
 use crate::env::{Clock, Disk, SystemDisk, Vitals, private};
+use crate::external_checks::SourceError;
 use crate::session::{self, ListenError, Sessions};
 use crate::telemetry::events;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -34,8 +35,8 @@ pub struct StartError(pub String);
 pub(super) enum ReloadError {
     #[error(transparent)]
     Settings(#[from] SettingsError),
-    #[error("{0}")]
-    Outside(String),
+    #[error(transparent)]
+    Outside(#[from] SourceError),
     #[error(transparent)]
     Certificate(#[from] ListenError),
 }
@@ -165,11 +166,7 @@ impl Relay {
     pub(super) fn reload(&self, mut settings: Settings) -> Result<(), ReloadError> {
         keep_places(&mut settings, &self.settings.borrow());
         let settings = Arc::new(settings);
-        let outside = self
-            .rooms
-            .outside
-            .prepare(&settings)
-            .map_err(ReloadError::Outside)?;
+        let outside = self.rooms.outside.prepare(&settings)?;
         self.sessions.reload_tls(&settings)?;
         self.rooms.outside.take_over(outside);
         self.rooms.detector.reload(Arc::clone(&settings));

@@ -62,7 +62,10 @@ async fn check(settings: &Settings, json: bool) -> (u8, String) {
 
 fn as_json(reports: &[CheckReport]) -> String {
     let item = |r: &CheckReport| {
-        let detail = r.found.as_ref().unwrap_or_else(|why| why);
+        let detail = r
+            .found
+            .as_ref()
+            .map_or_else(ToString::to_string, Clone::clone);
         json!({ "name": r.name, "place": r.place, "ok": r.found.is_ok(), "detail": detail, "removal": r.removal })
     };
     format!(

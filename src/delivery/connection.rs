@@ -3,7 +3,7 @@
 
 use super::limits::TimeLimits;
 use super::resolve::Target;
-use super::tls::{Tls, server_name};
+use super::tls::{Tls, TlsError, server_name};
 use super::token::TokenError;
 use crate::config::settings::TlsMode;
 use crate::smtp::client::stuff::stuffed;
@@ -76,8 +76,8 @@ pub(super) struct Dial<'a> {
 pub(super) enum OpenError {
     /// Not reachable, or refused by the server.
     Refused(StepReply),
-    /// The TLS handshake failed.
-    Handshake(String),
+    /// TLS could not be set up.
+    Handshake(TlsError),
     /// There is no access token to log in with.
     NoToken(TokenError),
 }
@@ -206,12 +206,12 @@ impl Connection {
         let connector = tls.connector(dial.mode).map_err(OpenError::Handshake)?;
         let name = server_name(&dial.target.host, dial.target.address.ip());
         let Stream::Plain(plain) = std::mem::replace(&mut self.stream, Stream::Gone) else {
-            return Err(OpenError::Handshake("already encrypted".into()));
+            return Err(OpenError::Handshake(TlsError::AlreadyEncrypted));
         };
         let deadline = self.deadline(self.limits.session);
         match timeout_at(deadline, connector.connect(name, plain)).await {
-            Err(_) => Err(OpenError::Handshake("timed out".into())),
-            Ok(Err(error)) => Err(OpenError::Handshake(error.to_string())),
+            Err(_) => Err(OpenError::Handshake(TlsError::TimedOut)),
+            Ok(Err(error)) => Err(OpenError::Handshake(error.into())),
             Ok(Ok(stream)) => {
                 self.stream = Stream::Tls(Box::new(stream));
                 self.client.tls_started();

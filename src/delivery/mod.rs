@@ -24,6 +24,7 @@ mod tests;
 
 use crate::config::Settings;
 use crate::config::settings::{RouteSettings, TlsMode};
+use crate::dns::ResolverError;
 use crate::message_token::TokenKey;
 use crate::types::{Domain, MessageMeta, RecipientOutcome};
 use bytes::Bytes;
@@ -33,7 +34,7 @@ use resolve::Resolver;
 pub(crate) use route::route;
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, PoisonError, RwLock};
-use tls::Tls;
+use tls::{Tls, TlsError};
 use token::Tokens;
 
 /// The next hop of a recipient's mail.
@@ -123,6 +124,15 @@ fn prepare_tls(tls: &Tls, settings: &Settings) {
     }
 }
 
+/// Why nothing can be delivered. The operator is to blame, for the configuration or for the system;
+/// trying again does not help.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub(crate) enum DeliveryError {
+    Resolver(#[from] ResolverError),
+    Tls(#[from] TlsError),
+}
+
 /// Delivers messages; cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Delivery {
@@ -132,8 +142,9 @@ pub(crate) struct Delivery {
 impl Delivery {
     /// Builds resolver, TLS and empty connection pools. Fails if the system's name servers are
     /// needed and cannot be found.
-    pub(crate) fn new(settings: Arc<Settings>, key: TokenKey) -> Result<Self, String> {
-        Self::with(settings, TimeLimits::default(), Tls::new()?, key)
+    pub(crate) fn new(settings: Arc<Settings>, key: TokenKey) -> Result<Self, DeliveryError> {
+        let tls = Tls::new()?;
+        Ok(Self::with(settings, TimeLimits::default(), tls, key)?)
     }
 
     fn with(
@@ -141,7 +152,7 @@ impl Delivery {
         limits: TimeLimits,
         tls: Tls,
         key: TokenKey,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, ResolverError> {
         let resolver = Resolver::new(&settings.dns.servers, limits.dns)?;
         prepare_tls(&tls, &settings);
         let state = RwLock::new(Arc::new(DeliveryState { settings, resolver }));

@@ -4,7 +4,7 @@ mod choice;
 
 use super::silence::{Silence, SilentQuestion};
 use crate::config::Settings;
-use crate::dns::{builder, each_server, limits};
+use crate::dns::{ResolverError, each_server, limits, resolver};
 use crate::types::replies;
 use crate::types::{Domain, OutcomeClass};
 use choice::{LookupAnswer, TARGETS, choose, exchangers, literal_target, together};
@@ -44,12 +44,9 @@ pub(crate) struct Resolver {
 
 impl Resolver {
     /// Uses these name servers, or those of the system if the list is empty.
-    pub(crate) fn new(servers: &[SocketAddr], time_limit: Duration) -> Result<Self, String> {
-        let dns = limits(builder(servers)?)
-            .build()
-            .map_err(|e| format!("resolver: {e}"))?;
+    pub(crate) fn new(servers: &[SocketAddr], time_limit: Duration) -> Result<Self, ResolverError> {
         Ok(Self {
-            dns,
+            dns: resolver(servers, limits)?,
             apart: each_server(servers).into(),
             time_limit,
             silence: Arc::default(),

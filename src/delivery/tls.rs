@@ -9,6 +9,25 @@ use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 use tokio_rustls::TlsConnector;
 
+/// Why a connection to a next hop is not encrypted. Where its policy allows, it goes on in plain
+/// text; else the mail waits and is tried again.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TlsError {
+    /// This relay is to blame.
+    #[error("TLS: {0}")]
+    Setup(#[from] rustls::Error),
+    /// The operator is to blame.
+    #[error("this system has no trusted certificates")]
+    NoRoots,
+    #[error("already encrypted")]
+    AlreadyEncrypted,
+    #[error("timed out")]
+    TimedOut,
+    /// The next hop is to blame, as a rule.
+    #[error(transparent)]
+    Handshake(#[from] std::io::Error),
+}
+
 /// Makes connectors. The trusted certificates of the system are read at the first use.
 pub(crate) struct Tls {
     any: Arc<ClientConfig>,
@@ -17,11 +36,10 @@ pub(crate) struct Tls {
 
 impl Tls {
     /// With the certificates the system trusts.
-    pub(crate) fn new() -> Result<Self, String> {
+    pub(crate) fn new() -> Result<Self, TlsError> {
         let provider = Arc::new(ring::default_provider());
         let any = ClientConfig::builder_with_provider(provider.clone())
-            .with_safe_default_protocol_versions()
-            .map_err(|e| format!("TLS: {e}"))?
+            .with_safe_default_protocol_versions()?
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
             .with_no_client_auth();
@@ -42,7 +60,7 @@ impl Tls {
     }
 
     /// Makes the connector for `mode`.
-    pub(crate) fn connector(&self, mode: TlsMode) -> Result<TlsConnector, String> {
+    pub(crate) fn connector(&self, mode: TlsMode) -> Result<TlsConnector, TlsError> {
         if mode != TlsMode::Required {
             return Ok(self.any.clone().into());
         }
@@ -53,17 +71,16 @@ impl Tls {
         let found = rustls_native_certs::load_native_certs();
         roots.add_parsable_certificates(found.certs);
         if roots.is_empty() {
-            return Err("this system has no trusted certificates".to_owned());
+            return Err(TlsError::NoRoots);
         }
         let config = checked(roots)?;
         Ok(self.checked.get_or_init(|| config).clone().into())
     }
 }
 
-fn checked(roots: RootCertStore) -> Result<Arc<ClientConfig>, String> {
+fn checked(roots: RootCertStore) -> Result<Arc<ClientConfig>, rustls::Error> {
     let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(|e| format!("TLS: {e}"))?
+        .with_safe_default_protocol_versions()?
         .with_root_certificates(roots)
         .with_no_client_auth();
     Ok(Arc::new(config))

@@ -1,10 +1,8 @@
 //! The name servers one by one. Asked together, they answer as the first of them does: one that
 //! only fails would hide another that knows.
 
-use super::{builder, limits};
+use super::{limits, name_server, with_servers};
 use hickory_resolver::TokioResolver;
-use hickory_resolver::config::ResolverConfig;
-use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::system_conf::read_system_conf;
 use std::net::SocketAddr;
 
@@ -21,9 +19,7 @@ pub(crate) fn each_server(servers: &[SocketAddr]) -> Vec<TokioResolver> {
         };
         let (_, _, servers) = config.into_parts();
         let with = |server| {
-            let config = ResolverConfig::from_parts(None, vec![], vec![server]);
-            let mut builder =
-                TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
+            let mut builder = with_servers(vec![server]);
             *builder.options_mut() = options.clone();
             builder
         };
@@ -31,7 +27,7 @@ pub(crate) fn each_server(servers: &[SocketAddr]) -> Vec<TokioResolver> {
     } else {
         servers
             .iter()
-            .filter_map(|server| builder(&[*server]).ok())
+            .map(|server| with_servers(vec![name_server(*server)]))
             .collect()
     };
     if builders.len() < 2 {
@@ -40,6 +36,9 @@ pub(crate) fn each_server(servers: &[SocketAddr]) -> Vec<TokioResolver> {
     let built = builders
         .into_iter()
         .take(AT_MOST)
-        .filter_map(|builder| limits(builder).build().ok());
+        .filter_map(|mut builder| {
+            limits(builder.options_mut());
+            builder.build().ok()
+        });
     built.collect()
 }

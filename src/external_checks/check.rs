@@ -1,19 +1,20 @@
 //! Whether what is configured works, for `outgate lists check`.
 
+use super::SourceError;
 use super::lists;
 use super::phishtank::Feed;
 use super::scanners;
 use crate::config::Settings;
 
 /// One source and what came of it.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug)]
 pub(crate) struct CheckReport {
     /// Name of the configuration.
     pub name: String,
     /// Zone, address or file; never a key.
     pub place: String,
     /// `Ok` = it works, in words; `Err` = what is wrong.
-    pub found: Result<String, String>,
+    pub found: Result<String, SourceError>,
     /// Page where a removal is asked for; empty if not known.
     pub removal: String,
 }
@@ -27,7 +28,7 @@ pub(crate) async fn run(settings: &Settings) -> Vec<CheckReport> {
         reports.push(CheckReport {
             name: list.name.clone(),
             place: list.zone.clone(),
-            found,
+            found: found.map_err(SourceError::from),
             removal: list.removal.clone(),
         });
     }
@@ -40,7 +41,7 @@ pub(crate) async fn run(settings: &Settings) -> Vec<CheckReport> {
         reports.push(CheckReport {
             name: "phishtank".into(),
             place: phishtank.file.display().to_string(),
-            found,
+            found: found.map_err(SourceError::from),
             removal,
         });
     }
@@ -48,7 +49,7 @@ pub(crate) async fn run(settings: &Settings) -> Vec<CheckReport> {
         reports.push(CheckReport {
             name: name.into(),
             place,
-            found,
+            found: found.map_err(SourceError::from),
             removal: String::new(),
         });
     }

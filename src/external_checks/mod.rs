@@ -15,16 +15,26 @@ use crate::score::Score;
 use crate::telemetry::metrics as names;
 use crate::types::{ReversePath, Time};
 use combine::{CheckAnswer, CheckFinding};
-use lists::Lists;
 use lists::name::Subjects;
-use phishtank::Feed;
-use scanners::Scanners;
+use lists::{ListError, Lists};
+use phishtank::{Feed, FeedError};
+use scanners::{ScannerError, Scanners};
 use std::net::IpAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
 /// How often the feed file is looked at.
 const FEED_ROUND: Duration = Duration::from_secs(60);
+
+/// Why an outside source cannot be asked, or does not answer as it should. The operator or the
+/// source is to blame; mail goes on without it.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub(crate) enum SourceError {
+    List(#[from] ListError),
+    Feed(#[from] FeedError),
+    Scanner(#[from] ScannerError),
+}
 
 /// What outside sources are told of a message.
 #[derive(Clone, Copy)]
@@ -55,7 +65,7 @@ struct ChecksState {
 }
 
 impl ChecksState {
-    fn new(settings: Arc<Settings>) -> Result<Self, String> {
+    fn new(settings: Arc<Settings>) -> Result<Self, SourceError> {
         let o = &settings.outside;
         let lists = match o.lists.as_slice() {
             [] => None,
@@ -88,7 +98,7 @@ impl ExternalChecks {
     ///
     /// # Errors
     /// When a resolver or an HTTP client cannot be made.
-    pub(crate) fn new(settings: Arc<Settings>) -> Result<Self, String> {
+    pub(crate) fn new(settings: Arc<Settings>) -> Result<Self, SourceError> {
         Ok(Self {
             state: RwLock::new(Arc::new(ChecksState::new(settings)?)),
         })
@@ -99,7 +109,7 @@ impl ExternalChecks {
     ///
     /// # Errors
     /// As [`Self::new`]; nothing has changed then.
-    pub(crate) fn prepare(&self, settings: &Arc<Settings>) -> Result<Prepared, String> {
+    pub(crate) fn prepare(&self, settings: &Arc<Settings>) -> Result<Prepared, SourceError> {
         let old = self.state();
         if old.settings.outside == settings.outside
             && old.settings.dns.servers == settings.dns.servers

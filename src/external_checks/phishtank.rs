@@ -3,13 +3,25 @@
 use crate::score::{host_and_bare, page_key};
 use std::collections::HashSet;
 use std::io::{BufRead, BufReader, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Most octets of a file that are read.
 const MAX_OCTETS: u64 = 256 << 20;
 const MAX_ENTRIES: usize = 2_000_000;
 /// Longest line that is read; a longer one is skipped.
 const MAX_LINE: usize = 64 * 1024;
+
+/// Why a feed file is not used. The operator is to blame; it is read again once it has changed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum FeedError {
+    #[error("{}: {source}", path.display())]
+    Unreadable {
+        path: PathBuf,
+        source: std::io::Error,
+    },
+    #[error("{}: holds no web address; fetch online-valid.csv again", .0.display())]
+    NoAddress(PathBuf),
+}
 
 /// The entries of a feed.
 #[derive(Debug, Default)]
@@ -24,15 +36,15 @@ impl Feed {
     ///
     /// # Errors
     /// When it cannot be read, or holds no web address at all.
-    pub(super) fn load(path: &Path) -> Result<Self, String> {
-        let wrong = |e: std::io::Error| format!("{}: {e}", path.display());
+    pub(super) fn load(path: &Path) -> Result<Self, FeedError> {
+        let wrong = |source| FeedError::Unreadable {
+            path: path.to_owned(),
+            source,
+        };
         let file = std::fs::File::open(path).map_err(wrong)?;
         let feed = Self::read(&mut BufReader::new(file.take(MAX_OCTETS))).map_err(wrong)?;
         if feed.entries() == 0 {
-            return Err(format!(
-                "{}: holds no web address; fetch online-valid.csv again",
-                path.display()
-            ));
+            return Err(FeedError::NoAddress(path.to_owned()));
         }
         Ok(feed)
     }
@@ -190,11 +202,15 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("feed");
         std::fs::write(&path, "<html>rate limited</html>").unwrap();
-        assert!(
-            Feed::load(&path)
-                .unwrap_err()
-                .contains("holds no web address")
+        let said = |path: &Path| Feed::load(path).unwrap_err().to_string();
+        assert_eq!(
+            said(&path),
+            format!(
+                "{}: holds no web address; fetch online-valid.csv again",
+                path.display()
+            )
         );
-        assert!(Feed::load(&dir.path().join("none")).is_err());
+        let none = dir.path().join("none");
+        assert!(said(&none).starts_with(&format!("{}: No such file", none.display())));
     }
 }

@@ -1,7 +1,7 @@
 //! Who signed a report (DKIM, RFC 6376), as far as complaints of the signer count.
 
 use crate::config::feedback_loops::Sources;
-use crate::dns::builder;
+use crate::dns::{ResolverError, resolver};
 use crate::types::{Address, Domain};
 use mail_auth::common::crypto::Algorithm;
 use mail_auth::{AuthenticatedMessage, DkimResult, MessageAuthenticator};
@@ -32,17 +32,14 @@ pub(crate) enum Signed {
 pub(crate) struct Dkim(Mutex<Option<(Vec<SocketAddr>, MessageAuthenticator)>>);
 
 impl Dkim {
-    fn authenticator(&self, servers: &[SocketAddr]) -> Result<MessageAuthenticator, String> {
+    fn authenticator(&self, servers: &[SocketAddr]) -> Result<MessageAuthenticator, ResolverError> {
         let mut current = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((of, ready)) = &*current
             && of == servers
         {
             return Ok(ready.clone());
         }
-        let resolver = builder(servers)?
-            .build()
-            .map_err(|e| format!("resolver: {e}"))?;
-        let ready = MessageAuthenticator(resolver);
+        let ready = MessageAuthenticator(resolver(servers, |_| ())?);
         *current = Some((servers.to_vec(), ready.clone()));
         Ok(ready)
     }

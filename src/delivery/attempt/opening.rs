@@ -172,7 +172,7 @@ impl AttemptJob<'_> {
                 Err(self.remember_for(Next::Stop, verdict, &remote))
             }
             Err(OpenError::Handshake(error)) => {
-                match tls_policy::after_handshake_failure(self.mode, &error) {
+                match tls_policy::after_handshake_failure(self.mode, &error.to_string()) {
                     None => Err(Next::Again {
                         in_plain_text: true,
                     }),

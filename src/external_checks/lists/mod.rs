@@ -1,13 +1,16 @@
 //! DNS lists: asked about the hosts and addresses of a message, all at once, within a deadline.
 
+mod check;
 pub(crate) mod name;
+
+pub(super) use check::{ListError, check};
 
 use super::breaker::{Breaker, BreakerGate};
 use super::combine::{CheckAnswer, CheckFinding};
 use super::{CheckEvent, note};
 use crate::config::known_lists::{self, Asks, ListReading};
 use crate::config::settings::ListSettings;
-use crate::dns;
+use crate::dns::{self, ResolverError};
 use crate::types::Time;
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::ResolveHosts;
@@ -15,7 +18,7 @@ use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
 use name::Subjects;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -65,13 +68,13 @@ impl Lists {
     /// For these lists and name servers (none: those of the system).
     ///
     /// # Errors
-    /// When the system's name servers cannot be read.
+    /// When there is no resolver.
     pub(crate) fn new(
         lists: &[Arc<ListSettings>],
         servers: &[SocketAddr],
         deadline: Duration,
         pause: Duration,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, ListError> {
         let lists = lists.iter().map(|l| ListSource {
             settings: Arc::clone(l),
             breaker: Arc::default(),
@@ -331,15 +334,14 @@ fn full_name(list: &ListSettings, labels: &str) -> Option<Name> {
     Name::from_ascii(format!("{labels}.{key}{}.", list.zone)).ok()
 }
 
-fn resolver(servers: &[SocketAddr], deadline: Duration) -> Result<TokioResolver, String> {
-    let mut builder = dns::builder(servers)?;
-    let options = builder.options_mut();
-    // A lost packet is sent again once within the deadline.
-    (options.timeout, options.attempts) = (deadline / 2, 1);
-    (options.positive_max_ttl, options.negative_max_ttl) = (Some(MAX_TTL), Some(MAX_TTL));
-    options.cache_size = CACHE_ENTRIES;
-    options.use_hosts_file = ResolveHosts::Never;
-    builder.build().map_err(|e| format!("resolver: {e}"))
+fn resolver(servers: &[SocketAddr], deadline: Duration) -> Result<TokioResolver, ResolverError> {
+    dns::resolver(servers, |options| {
+        // A lost packet is sent again once within the deadline.
+        (options.timeout, options.attempts) = (deadline / 2, 1);
+        (options.positive_max_ttl, options.negative_max_ttl) = (Some(MAX_TTL), Some(MAX_TTL));
+        options.cache_size = CACHE_ENTRIES;
+        options.use_hosts_file = ResolveHosts::Never;
+    })
 }
 
 async fn look_up(resolver: &TokioResolver, list: &ListSettings, name: Name) -> QueryOutcome {
@@ -383,60 +385,6 @@ async fn look_up(resolver: &TokioResolver, list: &ListSettings, name: Name) -> Q
         }
         Err(NetError::Timeout) => QueryOutcome::Late,
         Err(_) => QueryOutcome::Failed("the name server could not be asked".to_owned()),
-    }
-}
-
-/// What `outgate lists check` found of one list; `Ok` = it works, in words.
-pub(crate) async fn check(list: &ListSettings, servers: &[SocketAddr]) -> Result<String, String> {
-    let resolver = resolver(servers, CHECK_TIME)?;
-    let addresses_only = !list.asks.contains(&Asks::LinkDomains);
-    let point = match list.listed_point.as_str() {
-        // RFC 5782 section 5: lists of addresses hold 127.0.0.2 and not 127.0.0.1; those of names
-        // "test" and not "invalid".
-        "" if addresses_only => "127.0.0.2",
-        "" => "test",
-        point => point,
-    };
-    let labels = |text: &str| {
-        text.parse::<IpAddr>()
-            .map_or_else(|_| text.to_owned(), name::reversed)
-    };
-    let read = async |point: &str| {
-        let name = full_name(list, &labels(point))
-            .ok_or_else(|| format!("{point} with the zone is no DNS name"))?;
-        match tokio::time::timeout(CHECK_TIME, look_up(&resolver, list, name)).await {
-            Err(_) | Ok(QueryOutcome::Late) => Err(format!("{LATE}: check [dns] servers")),
-            Ok(QueryOutcome::Failed(why)) => Err(why),
-            Ok(QueryOutcome::Read(reading)) => Ok(reading),
-        }
-    };
-    let listed = match read(point).await? {
-        ListReading::Listed(says, _) => format!("{point} is listed ({says})"),
-        ListReading::Clear => {
-            return Err(format!(
-                "the test point {point} is not listed: is the zone {} right?",
-                list.zone
-            ));
-        }
-        ListReading::Refused(why) => return Err(format!("it refuses to answer: {why}")),
-        ListReading::Nonsense(why) => {
-            return Err(format!(
-                "{why}: is the zone {} right, does the resolver alter answers?",
-                list.zone
-            ));
-        }
-    };
-    let free = if addresses_only {
-        "127.0.0.1"
-    } else {
-        "invalid"
-    };
-    match read(free).await? {
-        ListReading::Clear => Ok(format!("{listed}, {free} is not")),
-        ListReading::Refused(why) => Err(format!("it refuses to answer: {why}")),
-        ListReading::Listed(..) | ListReading::Nonsense(_) => Err(format!(
-            "{free} is listed, which must never be: everything would be; the list may have been shut down"
-        )),
     }
 }
 

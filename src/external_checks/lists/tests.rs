@@ -23,6 +23,7 @@ const ZONES: &str = "evil.com.dbl.example. A 127.0.1.4
     test.all.example. A 127.0.0.2
     invalid.all.example. A 127.0.0.2
     test.own.example. A 127.0.0.9
+    test.odd.example. A 198.51.100.1
     dbltest.com.shy.example. A 127.255.255.254";
 
 /// Lists by the configuration's text; `NAME ZONE` each.
@@ -255,7 +256,9 @@ async fn the_check_says_what_is_wrong() {
     let dns = serve(ZONES).await;
     let one = async |name: &str, zone: &str, more: &str| {
         let list = configured(&[(name, zone)], more).remove(0);
-        check(&list, &[dns.address]).await
+        check(&list, &[dns.address])
+            .await
+            .map_err(|e| e.to_string())
     };
     let said = |text: &str| Ok(text.to_owned());
     assert_eq!(
@@ -276,10 +279,21 @@ async fn the_check_says_what_is_wrong() {
             "spamhaus_dbl",
             "dlb.example",
             "",
-            "is the zone dlb.example right?",
+            "the test point dbltest.com is not listed: is the zone dlb.example right?",
         ),
         ("spamhaus_dbl", "shy.example", "", "use your own"),
-        ("own", "all.example", own, "invalid is listed"),
+        (
+            "own",
+            "odd.example",
+            own,
+            "answered 198.51.100.1, which no list does: is the zone odd.example right, does the resolver alter answers?",
+        ),
+        (
+            "own",
+            "all.example",
+            own,
+            "invalid is listed, which must never be: everything would be; the list may have been shut down",
+        ),
     ] {
         let why = one(name, zone, more).await.unwrap_err();
         assert!(why.contains(wanted), "{why}");

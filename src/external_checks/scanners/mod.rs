@@ -17,6 +17,33 @@ const MAX_MESSAGE: usize = 512 * 1024;
 /// Rules named in a symbol.
 const RULES: usize = 3;
 
+/// Why there is no verdict. The scanner is to blame, or the way to it; after a few failures it is
+/// left alone for a while.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ScannerError {
+    /// The operator's system is to blame; trying again does not help.
+    #[error("HTTP client for rspamd: {0}")]
+    NoClient(#[source] reqwest::Error),
+    #[error("cannot be reached")]
+    Unreachable(#[from] std::io::Error),
+    #[error("no answer in time")]
+    Late,
+    #[error("answered HTTP {0}")]
+    Status(u16),
+    #[error("answered too much")]
+    TooLong,
+    #[error("answered what is not of spamd")]
+    NotSpamd,
+    #[error("answered what is no judgement")]
+    NoJudgement,
+    /// The message may be to blame.
+    #[error("could not judge the message")]
+    NotJudged,
+    /// Its own rules exempt the message.
+    #[error("skipped the message by its own rules")]
+    Skipped,
+}
+
 /// What a scanner said of a message.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct ScannerVerdict {
@@ -79,7 +106,7 @@ impl Scanners {
     ///
     /// # Errors
     /// When no HTTP client can be made.
-    pub(crate) fn new(settings: &ExternalCheckSettings) -> Result<Self, String> {
+    pub(crate) fn new(settings: &ExternalCheckSettings) -> Result<Self, ScannerError> {
         let source = |name, title, weight| ScannerSource {
             name,
             title,
@@ -151,11 +178,11 @@ impl ScannerSource {
         &self,
         now: Time,
         message: CheckedMessage<'_>,
-        check: impl Future<Output = Result<ScannerVerdict, String>>,
+        check: impl Future<Output = Result<ScannerVerdict, ScannerError>>,
         probe: impl FnOnce() -> P,
     ) -> CheckAnswer
     where
-        P: Future<Output = Result<(), String>> + Send + 'static,
+        P: Future<Output = Result<(), ScannerError>> + Send + 'static,
     {
         if message.body.len() > MAX_MESSAGE {
             return self.absent("not asked: the message is too large");
@@ -191,16 +218,17 @@ impl ScannerSource {
                 };
             }
             Ok(Err(why)) => (CheckEvent::Failed, why),
-            Err(_) => (CheckEvent::Late, "no answer in time".to_owned()),
+            Err(_) => (CheckEvent::Late, ScannerError::Late),
         };
         note(self.name, event);
+        let why = why.to_string();
         if self.lock().failed(now, self.pause) {
             told_shut(self.name, &why);
         }
         self.absent(&why)
     }
 
-    fn probe(&self, ping: impl Future<Output = Result<(), String>> + Send + 'static) {
+    fn probe(&self, ping: impl Future<Output = Result<(), ScannerError>> + Send + 'static) {
         let (breaker, name, deadline) = (Arc::clone(&self.breaker), self.name, self.deadline);
         tokio::spawn(async move {
             if let Ok(Ok(())) = tokio::time::timeout(deadline, ping).await {
@@ -228,16 +256,15 @@ impl ScannerSource {
 /// Whether the scanners answer, for `outgate lists check`: name, where it is, and what came of it.
 pub(crate) async fn check(
     settings: &ExternalCheckSettings,
-) -> Vec<(&'static str, String, Result<String, String>)> {
+) -> Vec<(&'static str, String, Result<String, ScannerError>)> {
     const TIME: Duration = Duration::from_secs(10);
     const SAMPLE: &[u8] = b"From: check@outgate.example\r\nTo: check@outgate.example\r\nSubject: check\r\n\r\ncheck\r\n";
-    let said = |done: Result<Result<ScannerVerdict, String>, _>| match done {
-        Ok(Ok(verdict)) => Ok(format!(
+    let said = |done: Result<Result<ScannerVerdict, ScannerError>, _>| {
+        let verdict = done.unwrap_or(Err(ScannerError::Late))?;
+        Ok(format!(
             "answers; a test message got {:.1} of {:.1}",
             verdict.score, verdict.threshold
-        )),
-        Ok(Err(why)) => Err(why),
-        Err(_) => Err("no answer in time".to_owned()),
+        ))
     };
     let mut out = Vec::new();
     if let Some(r) = &settings.rspamd {

@@ -1,7 +1,7 @@
 //! rspamd's `/checkv2`: the message in a POST, the judgement in JSON.
 
 use super::super::CheckedMessage;
-use super::ScannerVerdict;
+use super::{ScannerError, ScannerVerdict};
 use serde::Deserialize;
 use std::collections::HashMap;
 use std::time::Duration;
@@ -39,13 +39,13 @@ struct Symbol {
 }
 
 impl RspamdClient {
-    pub(super) fn new(url: &str) -> Result<Self, String> {
+    pub(super) fn new(url: &str) -> Result<Self, ScannerError> {
         let http = reqwest::Client::builder()
             .timeout(TIME_LIMIT)
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
             .build()
-            .map_err(|e| format!("HTTP client for rspamd: {e}"))?;
+            .map_err(ScannerError::NoClient)?;
         Ok(Self {
             http,
             url: url.to_owned(),
@@ -56,7 +56,7 @@ impl RspamdClient {
     pub(super) async fn check(
         &self,
         message: CheckedMessage<'_>,
-    ) -> Result<ScannerVerdict, String> {
+    ) -> Result<ScannerVerdict, ScannerError> {
         self.check_raw(
             message.body,
             Some((message.from.as_str(), message.client.to_string())),
@@ -69,7 +69,7 @@ impl RspamdClient {
         &self,
         body: &[u8],
         envelope: Option<(&str, String)>,
-    ) -> Result<ScannerVerdict, String> {
+    ) -> Result<ScannerVerdict, ScannerError> {
         let mut request = self
             .http
             .post(format!("{}/checkv2", self.url))
@@ -81,54 +81,51 @@ impl RspamdClient {
                 request = request.header("From", from);
             }
         }
-        let answer = request.send().await.map_err(|e| unreachable(&e))?;
-        if !answer.status().is_success() {
-            return Err(format!("answered HTTP {}", answer.status().as_u16()));
-        }
-        read(&bounded(answer).await?)
+        read(&bounded(send(request).await?).await?)
     }
 
     /// Whether it answers at all.
-    pub(super) async fn ping(&self) -> Result<(), String> {
-        let answer = self
-            .http
-            .get(format!("{}/ping", self.url))
-            .send()
+    pub(super) async fn ping(&self) -> Result<(), ScannerError> {
+        send(self.http.get(format!("{}/ping", self.url)))
             .await
-            .map_err(|e| unreachable(&e))?;
-        if answer.status().is_success() {
-            Ok(())
-        } else {
-            Err(format!("answered HTTP {}", answer.status().as_u16()))
-        }
+            .map(drop)
     }
 }
 
-fn unreachable(error: &reqwest::Error) -> String {
+fn lost(error: reqwest::Error) -> ScannerError {
     if error.is_timeout() {
-        "no answer in time".to_owned()
+        ScannerError::Late
     } else {
-        "cannot be reached".to_owned()
+        std::io::Error::other(error).into()
+    }
+}
+
+/// The answer, if it is a success.
+async fn send(request: reqwest::RequestBuilder) -> Result<reqwest::Response, ScannerError> {
+    let answer = request.send().await.map_err(lost)?;
+    if answer.status().is_success() {
+        Ok(answer)
+    } else {
+        Err(ScannerError::Status(answer.status().as_u16()))
     }
 }
 
 /// The body, unless it is too long.
-async fn bounded(mut answer: reqwest::Response) -> Result<Vec<u8>, String> {
+async fn bounded(mut answer: reqwest::Response) -> Result<Vec<u8>, ScannerError> {
     let mut body = Vec::new();
-    while let Some(chunk) = answer.chunk().await.map_err(|e| unreachable(&e))? {
+    while let Some(chunk) = answer.chunk().await.map_err(lost)? {
         body.extend_from_slice(&chunk);
         if body.len() > MAX_ANSWER {
-            return Err("answered too much".to_owned());
+            return Err(ScannerError::TooLong);
         }
     }
     Ok(body)
 }
 
-fn read(body: &[u8]) -> Result<ScannerVerdict, String> {
-    let reply: RspamdReply =
-        serde_json::from_slice(body).map_err(|_| "answered what is no judgement".to_owned())?;
+fn read(body: &[u8]) -> Result<ScannerVerdict, ScannerError> {
+    let reply: RspamdReply = serde_json::from_slice(body).map_err(|_| ScannerError::NoJudgement)?;
     if reply.is_skipped {
-        return Err("skipped the message by its own rules".to_owned());
+        return Err(ScannerError::Skipped);
     }
     let mut rules: Vec<(&str, f64)> = reply
         .symbols
@@ -165,13 +162,16 @@ mod tests {
             br#"{"score":"x","required_score":15}"#,
             br#"{"score":1e999,"required_score":15}"#,
         ] {
-            assert!(read(bad).is_err(), "{}", String::from_utf8_lossy(bad));
+            let text = String::from_utf8_lossy(bad);
+            assert!(
+                matches!(read(bad), Err(ScannerError::NoJudgement)),
+                "{text}"
+            );
         }
-        assert!(
-            read(br#"{"is_skipped":true,"score":0,"required_score":0}"#)
-                .unwrap_err()
-                .contains("skipped")
-        );
+        assert!(matches!(
+            read(br#"{"is_skipped":true,"score":0,"required_score":0}"#),
+            Err(ScannerError::Skipped)
+        ));
         let deep = "[".repeat(1_000_000);
         assert!(read(deep.as_bytes()).is_err());
     }

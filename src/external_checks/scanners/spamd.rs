@@ -1,7 +1,7 @@
 //! SpamAssassin's spamd: `SYMBOLS` of the spamc protocol (version 1.5, `spamd/PROTOCOL` of its
 //! source).
 
-use super::ScannerVerdict;
+use super::{ScannerError, ScannerVerdict};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -22,54 +22,48 @@ impl SpamdClient {
     }
 
     /// Its verdict on a message. The caller sets the time limit.
-    pub(super) async fn check(&self, message: &[u8]) -> Result<ScannerVerdict, String> {
+    pub(super) async fn check(&self, message: &[u8]) -> Result<ScannerVerdict, ScannerError> {
         read(&self.exchange("SYMBOLS", message).await?)
     }
 
     /// Whether it answers at all.
-    pub(super) async fn ping(&self) -> Result<(), String> {
+    pub(super) async fn ping(&self) -> Result<(), ScannerError> {
         let answer = self.exchange("PING", b"").await?;
         if answer.starts_with(b"SPAMD/") {
             Ok(())
         } else {
-            Err("answered what is not of spamd".to_owned())
+            Err(ScannerError::NotSpamd)
         }
     }
 
-    async fn exchange(&self, command: &str, message: &[u8]) -> Result<Vec<u8>, String> {
-        let lost = |_| "cannot be reached".to_owned();
-        let mut stream = TcpStream::connect(&self.address).await.map_err(lost)?;
+    async fn exchange(&self, command: &str, message: &[u8]) -> Result<Vec<u8>, ScannerError> {
+        let mut stream = TcpStream::connect(&self.address).await?;
         let head = format!(
             "{command} SPAMC/1.5\r\nContent-length: {}\r\n\r\n",
             message.len()
         );
-        stream.write_all(head.as_bytes()).await.map_err(lost)?;
-        stream.write_all(message).await.map_err(lost)?;
-        stream.shutdown().await.map_err(lost)?;
+        stream.write_all(head.as_bytes()).await?;
+        stream.write_all(message).await?;
+        stream.shutdown().await?;
         let mut answer = Vec::new();
-        stream
-            .take(MAX_ANSWER)
-            .read_to_end(&mut answer)
-            .await
-            .map_err(lost)?;
+        stream.take(MAX_ANSWER).read_to_end(&mut answer).await?;
         Ok(answer)
     }
 }
 
 /// Reads `SPAMD/1.1 0 EX_OK`, the line `Spam: True ; 6.7 / 5.0`, and the rules behind the empty
 /// line.
-fn read(answer: &[u8]) -> Result<ScannerVerdict, String> {
+fn read(answer: &[u8]) -> Result<ScannerVerdict, ScannerError> {
     let text = String::from_utf8_lossy(answer);
     let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
     let mut lines = head.split("\r\n");
     let status = lines.next().unwrap_or_default();
-    let wrong = || "answered what is no judgement".to_owned();
     let mut words = status.split_ascii_whitespace();
     if !words.next().is_some_and(|w| w.starts_with("SPAMD/")) {
-        return Err(wrong());
+        return Err(ScannerError::NoJudgement);
     }
     if words.next() != Some("0") {
-        return Err("could not judge the message".to_owned());
+        return Err(ScannerError::NotJudged);
     }
     let spam = lines
         .filter_map(|l| l.split_once(':'))
@@ -77,13 +71,13 @@ fn read(answer: &[u8]) -> Result<ScannerVerdict, String> {
     let figures = spam
         .and_then(|(_, value)| value.split_once(';'))
         .and_then(|(_, figures)| figures.split_once('/'));
-    let (score, threshold) = figures.ok_or_else(wrong)?;
+    let (score, threshold) = figures.ok_or(ScannerError::NoJudgement)?;
     let number = |text: &str| {
         text.trim()
             .parse::<f64>()
             .ok()
             .filter(|n| n.is_finite())
-            .ok_or_else(wrong)
+            .ok_or(ScannerError::NoJudgement)
     };
     let rules = ScannerVerdict::name_rules(body.trim().split(',').map(str::trim));
     Ok(ScannerVerdict {
@@ -109,10 +103,17 @@ mod tests {
             b"SPAMD/1.1 0 EX_OK\r\n\r\n",
             b"SPAMD/1.1 0 EX_OK\r\nSpam: True\r\n\r\n",
             b"SPAMD/1.1 0 EX_OK\r\nSpam: True ; nan / 5.0\r\n\r\n",
-            b"SPAMD/1.0 76 Bad header line\r\n",
             b"\xff\xfe\x00",
         ] {
-            assert!(read(bad).is_err(), "{}", String::from_utf8_lossy(bad));
+            let text = String::from_utf8_lossy(bad);
+            assert!(
+                matches!(read(bad), Err(ScannerError::NoJudgement)),
+                "{text}"
+            );
         }
+        assert!(matches!(
+            read(b"SPAMD/1.0 76 Bad header line\r\n"),
+            Err(ScannerError::NotJudged)
+        ));
     }
 }
