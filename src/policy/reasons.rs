@@ -182,7 +182,7 @@ mod tests {
             texts.iter().all(|text| !text.ends_with(" of .")),
             "{texts:?}"
         );
-        // Whoever is told that an account was misused is told what to do first.
+        // A sender told that its account was misused must first read what to do.
         assert!(
             [Reason::Evidence, Reason::SpamRate]
                 .into_iter()

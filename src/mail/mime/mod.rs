@@ -97,8 +97,8 @@ pub(crate) struct MimeTree<'a> {
     pub parts: Vec<Part<'a>>,
     /// Header sections of the messages embedded, the first is message number 1.
     pub messages: Vec<Fields<'a>>,
-    /// Text outside the parts: before the first delimiter, after the last, or in lines that a
-    /// header section should not have.
+    /// Text outside the parts: before the first delimiter, after the last, and in a header section
+    /// from the first line that is no field.
     pub outside: Vec<&'a [u8]>,
     /// Content-Type of the message, as it stands.
     pub content_type: &'a [u8],
