@@ -7,8 +7,7 @@ use crate::types::replies;
 use crate::types::{Action, BlockRef, Reason, Reply};
 use std::borrow::Cow;
 
-/// What a reason means in plain words and what to do about it: for notices, pages and delivery
-/// reports.
+/// What a reason means in plain words and what to do about it.
 pub(crate) fn help(reason: Reason) -> Cow<'static, str> {
     let text = match reason {
         Reason::Clean => "Nothing speaks against this message.",
@@ -139,6 +138,22 @@ mod tests {
     }
 
     #[test]
+    fn a_ceiling_has_two_replies_that_name_it() {
+        let line = |action| {
+            let reply = reply(Reason::RecipientsExternalPerHour, action);
+            reply.map(|r| r.one_line()).unwrap_or_default()
+        };
+        assert_eq!(
+            line(Action::Defer),
+            "450 4.2.1 Too many external recipients per hour, try again later"
+        );
+        assert_eq!(
+            line(Action::Reject),
+            "550 5.5.3 Too many recipients at once: this sender's limit is on external recipients per hour; send it in parts"
+        );
+    }
+
+    #[test]
     fn only_ceilings_are_temporary() {
         let code = |reason| {
             reply(reason, Action::Defer).map(|r| (r.code, r.enhanced.map(|e| (e.0, e.1, e.2))))
@@ -149,7 +164,7 @@ mod tests {
             Reason::RecipientsPerDay,
         ] {
             assert_eq!(code(reason), Some((450, Some((4, 2, 1)))));
-            // More at once than the ceiling allows at all: waiting would not help.
+            // More at once than the ceiling allows: waiting would not help.
             assert_eq!(
                 reply(reason, Action::Reject).map(|r| (r.code, r.is_permanent())),
                 Some((550, true))

@@ -352,7 +352,7 @@ pub(crate) fn released(block: &Block, by: &str) {
     );
 }
 
-/// An AUTH attempt ended: `outcome` is `accepted` or `refused`. The password is nowhere near.
+/// An AUTH attempt ended: `outcome` is `accepted`, `refused` or `put off`. No password is logged.
 pub(crate) fn login(client: IpAddr, user: &str, outcome: &str) {
     tracing::info!(event = LOGIN, %client, user, outcome);
 }

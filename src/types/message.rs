@@ -139,7 +139,7 @@ impl Pool {
 pub enum HoldReason {
     /// Its sender (or domain, client, tenant, a website in it) is blocked under this reference.
     Block(BlockRef),
-    /// Policy: suspicious content, a watched sender or a ceiling.
+    /// Policy: suspicious content, a watched sender, an unusual mailing or a ceiling.
     Policy(Reason),
     /// An admin held it by hand.
     Admin,
