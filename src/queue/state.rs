@@ -216,7 +216,7 @@ impl QueueMachine {
             source: EntrySource::Sender(intern(&mut self.senders, sender)),
             record: is_known.then(|| progress.encode().into_boxed_slice()),
             hold: progress.hold.clone(),
-            groups: groups,
+            groups,
             notice: if progress.notice_sent {
                 DelayNotice::Sent
             } else {

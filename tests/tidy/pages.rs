@@ -75,13 +75,28 @@ fn missing_names(name: &str, page: &str, sources: &[Source]) -> Vec<String> {
             }
         }
         let mut parts = token.split("::");
-        let Some(room) = parts.next().filter(|room| floors.contains_key(room)) else {
+        let Some(place) = parts.next().filter(|place| !place.is_empty()) else {
             continue;
         };
+        let place = place.trim_start_matches("src/");
+        // A room, a file, or a type wherever it stands.
+        let is_type = place.starts_with(char::is_uppercase) && token.contains("::");
+        let within = |s: &&Source| {
+            if is_type {
+                words(&s.code).contains(place)
+            } else if place.ends_with(".rs") {
+                s.path == place || s.path.ends_with(&format!("/{place}"))
+            } else {
+                s.room == place
+            }
+        };
+        if !is_type && !place.ends_with(".rs") && !floors.contains_key(place) {
+            continue;
+        }
         for part in parts.filter(|part| !part.is_empty()) {
-            let mut own = sources.iter().filter(|s| s.room == room);
+            let mut own = sources.iter().filter(within);
             if !own.any(|s| words(&s.code).contains(part) || s.path.contains(part)) {
-                missing.push(format!("{name}: {token}, no {part} in {room}"));
+                missing.push(format!("{name}: {token}, no {part} in {place}"));
             }
         }
     }
@@ -109,12 +124,15 @@ fn a_name_that_is_not_there_is_found() {
         room: "queue".into(),
         code: "pub(crate) struct Queue; fn run() {}".into(),
     }];
-    let page = "`queue::Queue::run` and queue::task, src/lib.rs; `queue::Queue::gone`, src/gone.rs";
+    let page = "`queue::Queue::run` and queue::task, src/lib.rs; `queue::Queue::gone`, src/gone.rs; \
+                `Queue::run`, `task.rs::run`, `Queue::lost`, `queue/task.rs::Tasks`";
     assert_eq!(
         missing_names("p", page, &sources),
         [
             "p: queue::Queue::gone, no gone in queue",
-            "p: no file src/gone.rs"
+            "p: no file src/gone.rs",
+            "p: Queue::lost, no lost in Queue",
+            "p: queue/task.rs::Tasks, no Tasks in queue/task.rs"
         ]
     );
 }
