@@ -12,7 +12,7 @@ pub(crate) mod tests;
 pub(crate) mod token;
 mod ui;
 
-pub(crate) use problem::Problem;
+use problem::Problem;
 
 use crate::config::Settings;
 use crate::detector::Detector;
@@ -127,7 +127,7 @@ fn core(state: &AdminState) -> Arc<Core> {
 
 /// Everything on `[admin] bind`. Reads `<data_dir>/admin.token`, which [`token::ensure`] must have
 /// made before.
-pub(crate) fn router(state: AdminState) -> Router {
+fn router(state: AdminState) -> Router {
     let core = core(&state);
     let relay = RelayRoutes {
         core: Arc::clone(&core),
@@ -271,6 +271,6 @@ pub(crate) async fn serve_public(
 }
 
 /// Everything on `[public] bind`: `/blocked/{ref}` and `/delist`, which show and never act.
-pub(crate) fn public_router(state: AdminState) -> Router {
+fn public_router(state: AdminState) -> Router {
     bounded(public::routes().with_state(core(&state)))
 }

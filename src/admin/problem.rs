@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 
 /// One problem object with its status.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Problem {
+pub(super) struct Problem {
     pub status: StatusCode,
     /// Last part of the type URI; `None` = `about:blank`.
     pub kind: Option<&'static str>,
@@ -29,12 +29,12 @@ impl Problem {
     }
 
     /// 400: the request cannot be read.
-    pub(crate) fn bad_request(detail: impl Into<String>) -> Self {
+    pub(super) fn bad_request(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, Some("bad-request"), detail)
     }
 
     /// 422: it can be read, but this field makes no sense.
-    pub(crate) fn field(field: &'static str, detail: impl Into<String>) -> Self {
+    pub(super) fn field(field: &'static str, detail: impl Into<String>) -> Self {
         Self {
             field: Some(field),
             ..Self::new(
@@ -46,42 +46,42 @@ impl Problem {
     }
 
     /// 401: the caller is unknown.
-    pub(crate) fn unauthenticated(detail: impl Into<String>) -> Self {
+    pub(super) fn unauthenticated(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::UNAUTHORIZED, Some("unauthenticated"), detail)
     }
 
     /// 403: known, but not allowed.
-    pub(crate) fn forbidden(detail: impl Into<String>) -> Self {
+    pub(super) fn forbidden(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::FORBIDDEN, Some("forbidden"), detail)
     }
 
     /// 404. Also for what belongs to another tenant.
-    pub(crate) fn not_found(detail: impl Into<String>) -> Self {
+    pub(super) fn not_found(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, Some("not-found"), detail)
     }
 
     /// 409: the object is no longer in the state that this needs.
-    pub(crate) fn conflict(detail: impl Into<String>) -> Self {
+    pub(super) fn conflict(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::CONFLICT, Some("conflict"), detail)
     }
 
     /// 421: it came under a name that is not ours (RFC 9110 section 15.5.20).
-    pub(crate) fn misdirected(detail: impl Into<String>) -> Self {
+    pub(super) fn misdirected(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::MISDIRECTED_REQUEST, Some("misdirected"), detail)
     }
 
     /// 413.
-    pub(crate) fn too_large(detail: impl Into<String>) -> Self {
+    pub(super) fn too_large(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, Some("too-large"), detail)
     }
 
     /// A status that the framework set, without details.
-    pub(crate) fn of_status(status: StatusCode) -> Self {
+    pub(super) fn of_status(status: StatusCode) -> Self {
         Self::new(status, None, "the request cannot be read")
     }
 
     /// 405.
-    pub(crate) fn method_not_allowed() -> Self {
+    pub(super) fn method_not_allowed() -> Self {
         Self::new(
             StatusCode::METHOD_NOT_ALLOWED,
             None,
@@ -90,7 +90,7 @@ impl Problem {
     }
 
     /// 503: our fault and temporary; the log names the cause, the reply does not.
-    pub(crate) fn unavailable(cause: &dyn std::fmt::Display) -> Self {
+    pub(super) fn unavailable(cause: &dyn std::fmt::Display) -> Self {
         tracing::error!(error = %cause, "the admin API could not do its work");
         Self::new(
             StatusCode::SERVICE_UNAVAILABLE,

@@ -30,7 +30,7 @@ pub(crate) fn fresh() -> io::Result<String> {
 }
 
 /// Whether this has the form of a [`fresh`] secret.
-pub(crate) fn is_fresh(text: &str) -> bool {
+pub(super) fn is_fresh(text: &str) -> bool {
     URL_SAFE_NO_PAD
         .decode(text)
         .is_ok_and(|secret| secret.len() == SECRET_OCTETS)

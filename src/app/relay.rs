@@ -177,7 +177,7 @@ impl Relay {
     }
 
     /// Says which accounts belong to a tenant that the settings do not know: their mail is refused.
-    pub async fn warn_of_orphans(&self) {
+    pub(super) async fn warn_of_orphans(&self) {
         let settings = self.settings.borrow().clone();
         match self.rooms.records.accounts().await {
             Ok(accounts) => {

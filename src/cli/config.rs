@@ -8,7 +8,7 @@ use std::path::Path;
 /// Checks a file and says what is wrong with it or hardly meant; `None` = the file `serve` would
 /// take. With `json` one object: `ok`, `file`, `errors`, `warnings`. Gives the exit status: 0 fine,
 /// 2 wrong.
-pub(crate) fn run_check(
+pub(super) fn run_check(
     path: Option<&Path>,
     json: bool,
     out: &mut dyn Write,
@@ -39,7 +39,7 @@ pub(crate) fn run_check(
 
 /// Prints the effective settings as TOML, or the same as JSON; secrets redacted. Gives the exit
 /// status: 0 fine, 2 wrong.
-pub(crate) fn run_show(
+pub(super) fn run_show(
     path: Option<&Path>,
     json: bool,
     out: &mut dyn Write,

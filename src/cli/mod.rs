@@ -35,13 +35,13 @@ use std::process::ExitCode;
 /// Outbound SMTP relay that scores every message, judges every sender and stops the bad ones.
 #[derive(Debug, Parser)]
 #[command(name = "outgate", version, about)]
-pub(crate) struct Cli {
+struct Cli {
     #[command(subcommand)]
     pub command: CliCommand,
 }
 
 #[derive(Debug, Subcommand)]
-pub(crate) enum CliCommand {
+enum CliCommand {
     /// Run the relay.
     Serve(ConfigFile),
     /// Run the relay with a local sink and a story to watch.
@@ -115,7 +115,7 @@ pub(crate) struct ConfigFile {
 
 /// Arguments of `outgate config check|show`.
 #[derive(Debug, Clone, Default, Args)]
-pub(crate) struct ConfigReport {
+struct ConfigReport {
     #[command(flatten)]
     pub file: ConfigFile,
     /// Answer in JSON.
@@ -124,7 +124,7 @@ pub(crate) struct ConfigReport {
 }
 
 #[derive(Debug, Subcommand)]
-pub(crate) enum ConfigCommand {
+enum ConfigCommand {
     /// Say what is wrong with the configuration; exit status 2 if anything is.
     Check(ConfigReport),
     /// Print the configuration in force, defaults included.
@@ -207,7 +207,7 @@ impl From<SettingsError> for Failure {
 }
 
 /// Reads the settings: `config::load`.
-pub(crate) type LoadSettings = fn(Option<&Path>) -> Result<Settings, SettingsError>;
+type LoadSettings = fn(Option<&Path>) -> Result<Settings, SettingsError>;
 
 /// Runs a command and prints what it has to say. Exit status: 0 done, 1 failed, 2 wrong use.
 pub(crate) fn run(command: AdminCommand, load: LoadSettings) -> ExitCode {

@@ -28,7 +28,7 @@ const IMPLICIT_TLS_PORT: u16 = 465;
 
 /// Arguments of `outgate send`.
 #[derive(Debug, Args)]
-pub(crate) struct SendArgs {
+pub(super) struct SendArgs {
     /// Recipient; may be given more than once. The first that is refused ends it.
     #[arg(long, required = true, value_name = "ADDRESS")]
     to: Vec<String>,

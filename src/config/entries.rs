@@ -158,7 +158,7 @@ section! {
 
 impl ClientSettings {
     /// Whether what it writes into mail or says by XCLIENT names the sender.
-    pub(crate) const fn trusts_headers(&self) -> bool {
+    pub(super) const fn trusts_headers(&self) -> bool {
         self.trust_xclient
             || self.trust_received
             || !self.identity_headers.is_empty()
@@ -314,7 +314,7 @@ pub struct RouteSettings {
 impl RouteSettings {
     /// Whether the password or token would leave this machine for a host that has proved nothing:
     /// whoever sits between, or answers for the name, would read it.
-    pub fn exposes_password(&self) -> bool {
+    pub(super) fn exposes_password(&self) -> bool {
         let here = self.host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
         let proof = self.password.is_some() || self.token.is_some();
         proof && self.tls != TlsMode::Required && !here

@@ -33,7 +33,7 @@ impl fmt::Display for ConfigProblem {
 }
 
 /// Settings that work but hardly mean what was wanted.
-pub(crate) type Warning = ConfigProblem;
+pub(super) type Warning = ConfigProblem;
 
 /// Everything that is wrong, in the order of the file.
 #[derive(Debug, Clone, PartialEq, Eq)]

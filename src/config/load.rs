@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Where the file is looked for without `--config`, relative to the working directory.
-pub const DEFAULT_PATH: &str = "config/outgate.toml";
+const DEFAULT_PATH: &str = "config/outgate.toml";
 
 /// Largest configuration that is read.
 const MAX_BYTES: u64 = 4 << 20;

@@ -36,13 +36,14 @@ mod tests;
 #[cfg(test)]
 mod warning_tests;
 
-pub(crate) use error::{Errors, Warning};
+pub(crate) use error::Errors;
+use error::Warning;
 pub use load::load;
 pub use settings::Settings;
 pub(crate) use show::show;
 
 /// The file with every key, its default and one comment; also what runs without a file.
-pub(crate) const DEFAULT_TEXT: &str = include_str!("../../config/outgate.toml");
+const DEFAULT_TEXT: &str = include_str!("../../config/outgate.toml");
 
 /// Reads and checks a configuration. `file_name` stands in messages; `env` gives the variables
 /// behind `env:NAME`.

@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Senders of one file read at most.
-pub(crate) const GROUP_MEMBERS: usize = 1_000_000;
+const GROUP_MEMBERS: usize = 1_000_000;
 
 /// Names of senders: addresses or logins in their one form.
 pub(crate) type Senders = BTreeSet<Box<str>>;
@@ -64,7 +64,7 @@ pub struct Scope {
 
 impl Scope {
     /// Whether everybody fits but for the exceptions.
-    pub fn is_everybody(&self) -> bool {
+    pub(super) fn is_everybody(&self) -> bool {
         self.senders.is_empty()
             && self.groups.is_empty()
             && self.domains.is_empty()

@@ -22,7 +22,7 @@ pub(crate) use super::entries::{
 };
 pub(crate) use super::external_checks::{ExternalCheckSettings, ListSettings, PhishtankSettings};
 pub(crate) use super::policies::{NamedPolicy, Policy, Suspicious, WhenExceeded};
-pub(crate) use super::reports::ReportSettings;
+pub(super) use super::reports::ReportSettings;
 pub(crate) use super::route_auth::{RouteToken, TokenSource};
 pub(crate) use super::scopes::{Allowance, GroupSettings};
 

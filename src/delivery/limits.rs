@@ -6,7 +6,7 @@ use std::time::Duration;
 /// Time limits of delivery: those of RFC 5321 section 4.5.3.2 and some of our own. One struct, so
 /// that tests can shorten them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct TimeLimits {
+pub(super) struct TimeLimits {
     /// One question to the name servers, with all retries.
     pub dns: Duration,
     /// The run of a route's token command.

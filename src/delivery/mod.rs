@@ -28,7 +28,7 @@ use crate::dns::ResolverError;
 use crate::message_token::TokenKey;
 use crate::types::{Domain, MessageMeta, RecipientOutcome};
 use bytes::Bytes;
-pub(crate) use limits::TimeLimits;
+use limits::TimeLimits;
 use pool::ConnectionPool;
 use resolve::Resolver;
 pub(crate) use route::route;

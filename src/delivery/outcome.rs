@@ -89,7 +89,7 @@ fn is_final(step: ClientStep, reply: &Reply) -> bool {
 /// Whether earlier mail of the session may be the reason of a refusal, so that a new connection may
 /// get another answer. At MAIL and DATA this holds for any temporary refusal. At RCPT and after the
 /// message most replies are about a mailbox or content, so the reply must say it.
-pub(crate) fn may_be_of_session(verdict: &StepReply) -> bool {
+pub(super) fn may_be_of_session(verdict: &StepReply) -> bool {
     let StepReply { step, reply, lost } = verdict;
     if *lost || reply.is_positive() || !(ClientStep::Mail..=ClientStep::Dot).contains(step) {
         return false;
@@ -115,7 +115,7 @@ pub(crate) fn may_be_of_session(verdict: &StepReply) -> bool {
 
 /// Whether a recipient was refused because the transaction has too many others (RFC 5321 section
 /// 4.5.3.1.10). It may be tried at once in another transaction.
-pub(crate) fn is_one_too_many(verdict: &StepReply) -> bool {
+pub(super) fn is_one_too_many(verdict: &StepReply) -> bool {
     let StepReply { step, reply, lost } = verdict;
     !lost
         && *step == ClientStep::Rcpt

@@ -7,8 +7,9 @@ use crate::config::Settings;
 use crate::dns::{ResolverError, each_server, limits, resolver};
 use crate::types::replies;
 use crate::types::{Domain, OutcomeClass};
+pub(crate) use choice::Own;
 use choice::{LookupAnswer, TARGETS, choose, exchangers, literal_target, together};
-pub(crate) use choice::{Own, Target, Unroutable};
+pub(super) use choice::{Target, Unroutable};
 use hickory_resolver::TokioResolver;
 use hickory_resolver::lookup::Lookup;
 use hickory_resolver::net::{DnsError, NetError};
@@ -32,7 +33,7 @@ const LATE_LOOKUPS: usize = 256;
 
 /// Looks up mail exchangers and addresses, with a cache.
 #[derive(Clone)]
-pub(crate) struct Resolver {
+pub(super) struct Resolver {
     dns: TokioResolver,
     /// One resolver per name server, if there are several.
     apart: Arc<[TokioResolver]>,

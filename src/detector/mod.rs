@@ -53,7 +53,7 @@ pub(crate) use internal_part::InternalPart;
 pub use reservation::Reservation;
 pub(crate) use reservation::Reserve;
 pub(crate) use state::reports::SOMEBODY;
-pub(crate) use state::unsaved::ShadowCounts;
+use state::unsaved::ShadowCounts;
 pub(crate) use views::SenderView;
 
 /// Senders tracked at most.

@@ -5,7 +5,7 @@ use crate::types::Signal;
 
 /// All listings of one message together, nats. Lists copy from each other: five of them are not
 /// five witnesses.
-pub(crate) const MAX_LISTED: f64 = 8.0;
+const MAX_LISTED: f64 = 8.0;
 /// All scanners together, nats, either way.
 const MAX_OPINION: f64 = 4.0;
 /// Symbols of a score with everything outside.

@@ -64,7 +64,7 @@ impl FeedbackType {
     }
 
     /// Whether it speaks against the sender.
-    pub const fn is_complaint(self) -> bool {
+    pub(super) const fn is_complaint(self) -> bool {
         !matches!(self, Self::Else)
     }
 }

@@ -12,7 +12,7 @@ mod tests;
 mod transaction;
 
 use crate::env::IdSource;
-pub(crate) use review::Reviews;
+use review::Reviews;
 pub(crate) use transaction::Transaction;
 
 use crate::config::Settings;

@@ -123,7 +123,7 @@ pub(crate) enum Select {
 }
 
 /// The block in force that stops mail of this identity, if any.
-pub(crate) type FindBlock = Arc<dyn Fn(&Identity) -> Option<BlockRef> + Send + Sync>;
+type FindBlock = Arc<dyn Fn(&Identity) -> Option<BlockRef> + Send + Sync>;
 
 /// The result of a bulk release.
 #[derive(Debug, Default, PartialEq, Eq)]

@@ -42,7 +42,7 @@ pub(crate) fn hash_password(password: &[u8]) -> Result<String, RecordsError> {
 
 /// Whether `password` matches `hash` (PHC form, with its own parameters). Blocks like
 /// [`hash_password`].
-pub(crate) fn verify_password(hash: &str, password: &[u8]) -> bool {
+pub(super) fn verify_password(hash: &str, password: &[u8]) -> bool {
     PasswordHash::new(hash).is_ok_and(|hash| argon2().verify_password(password, &hash).is_ok())
 }
 

@@ -17,7 +17,7 @@ mod store;
 mod tests;
 mod trace;
 
-pub(crate) use audit::Verified;
+use audit::Verified;
 pub(crate) use heads::AuditHead;
 
 use crate::api::TraceLine;

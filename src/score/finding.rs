@@ -9,7 +9,7 @@ pub(in crate::score) const LEAST_NATS: f64 = 0.5;
 
 /// Why a message was not read whole, or not for certain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Finding {
+pub(super) enum Finding {
     /// More parts than are taken apart.
     Parts,
     /// Parts nested deeper than is followed.

@@ -7,7 +7,7 @@ use crate::smtp::content::Content;
 /// Reads one chunk into its message. A chunk is read to its end even if the message is already
 /// refused, so that its octets are never taken for commands.
 #[derive(Debug)]
-pub(crate) struct ChunkReader {
+pub(super) struct ChunkReader {
     left: u64,
     last: bool,
     content: Content,
@@ -38,7 +38,7 @@ impl ChunkReader {
     }
 
     /// Whether this chunk ends the message.
-    pub(crate) const fn is_last(&self) -> bool {
+    pub(super) const fn is_last(&self) -> bool {
         self.last
     }
 
@@ -48,12 +48,12 @@ impl ChunkReader {
     }
 
     /// The message so far, to refuse it.
-    pub(crate) const fn content_mut(&mut self) -> &mut Content {
+    pub(super) const fn content_mut(&mut self) -> &mut Content {
         &mut self.content
     }
 
     /// The message so far, after the chunk is complete.
-    pub(crate) fn into_content(self) -> Content {
+    pub(super) fn into_content(self) -> Content {
         self.content
     }
 }

@@ -79,7 +79,7 @@ impl Content {
 
     /// Takes octets up to the next CR, or beyond an LF or NUL, which are errors. Returns whether a
     /// CR was found, which is not yet part of the message, and the remaining input.
-    pub(crate) fn take_to_cr<'a>(&mut self, input: &'a [u8]) -> (bool, &'a [u8]) {
+    pub(super) fn take_to_cr<'a>(&mut self, input: &'a [u8]) -> (bool, &'a [u8]) {
         let (run, special, rest) = split_at_special(input);
         self.text(run);
         match special {
@@ -177,12 +177,12 @@ impl Content {
     }
 
     /// Whether `more` octets would exceed the limit.
-    pub(crate) fn would_exceed(&self, more: u64) -> bool {
+    pub(super) fn would_exceed(&self, more: u64) -> bool {
         self.octets().saturating_add(more) > self.size_limit
     }
 
     /// The refusal, if so much was read after it that the session must end now.
-    pub(crate) fn runaway(&self) -> Option<&Reply> {
+    pub(super) fn runaway(&self) -> Option<&Reply> {
         self.refusal
             .as_ref()
             .filter(|_| self.discarded > RUNAWAY_OCTETS.max(self.size_limit.saturating_mul(2)))

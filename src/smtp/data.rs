@@ -10,7 +10,7 @@ use crate::types::replies;
 
 /// Reads one message.
 #[derive(Debug)]
-pub(crate) struct DataReader {
+pub(super) struct DataReader {
     place: FramingPlace,
     content: Content,
 }
@@ -85,12 +85,12 @@ impl DataReader {
     }
 
     /// The message so far, to refuse it.
-    pub(crate) const fn content_mut(&mut self) -> &mut Content {
+    pub(super) const fn content_mut(&mut self) -> &mut Content {
         &mut self.content
     }
 
     /// The message, after its end was found.
-    pub(crate) fn into_content(self) -> Content {
+    pub(super) fn into_content(self) -> Content {
         self.content
     }
 }

@@ -8,13 +8,13 @@ use std::fmt;
 /// real servers send longer ones.
 pub(crate) const LINE_OCTETS: usize = 2048;
 /// Most lines of one reply.
-pub(crate) const REPLY_LINES: usize = 128;
+const REPLY_LINES: usize = 128;
 /// Most text of one reply, in octets.
-pub(crate) const REPLY_OCTETS: usize = 16 * 1024;
+const REPLY_OCTETS: usize = 16 * 1024;
 
 /// Most text of a reply that is kept per recipient, in octets: a thousand recipients must not store
 /// a thousand long replies.
-pub(crate) const KEPT_OCTETS: usize = 1000;
+const KEPT_OCTETS: usize = 1000;
 
 /// Cuts a reply down to [`KEPT_OCTETS`] of text; an ellipsis marks the cut.
 pub(crate) fn shorten(mut reply: Reply) -> Reply {
@@ -100,7 +100,7 @@ impl ReplyReader {
     }
 
     /// Whether a reply is partly received.
-    pub(crate) const fn is_partial(&self) -> bool {
+    pub(super) const fn is_partial(&self) -> bool {
         !self.line.is_empty() || self.reply.is_some()
     }
 

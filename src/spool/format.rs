@@ -10,11 +10,11 @@
 //! take the content of a message for a record.
 
 /// Length of the file header; the first record begins here.
-pub(crate) const FILE_HEADER: u32 = 4096;
+pub(super) const FILE_HEADER: u32 = 4096;
 /// Length of a record header.
-pub(crate) const RECORD_HEADER: u32 = 52;
+pub(super) const RECORD_HEADER: u32 = 52;
 /// Length of the trailer of a sealed segment.
-pub(crate) const TRAILER: u32 = 16;
+pub(super) const TRAILER: u32 = 16;
 const MAGIC: &[u8; 8] = b"OGSPOOL1";
 const SECOND_COPY: usize = 2048;
 
@@ -50,7 +50,7 @@ impl RecordKind {
 
 /// The generation of messages that a segment collects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Generation {
+pub(super) enum Generation {
     /// New mail; most of it is done within seconds.
     Young,
     /// Mail that was still live when its young segment was cleaned. It will probably stay.
@@ -59,7 +59,7 @@ pub(crate) enum Generation {
 
 /// The head of a segment file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct FileHeader {
+pub(super) struct FileHeader {
     /// Number of the segment; never used twice in one spool.
     pub number: u32,
     pub generation: Generation,
@@ -171,13 +171,13 @@ impl RecordHeader {
     }
 
     /// Octets of the whole record.
-    pub(crate) fn total_len(&self) -> u64 {
+    pub(super) fn total_len(&self) -> u64 {
         u64::from(RECORD_HEADER) + u64::from(self.front_len) + u64::from(self.body_len)
     }
 }
 
 /// The last octets of a sealed segment.
-pub(crate) fn encode_trailer(salt: u64, seal_offset: u32) -> [u8; TRAILER as usize] {
+pub(super) fn encode_trailer(salt: u64, seal_offset: u32) -> [u8; TRAILER as usize] {
     let mut out = [0; TRAILER as usize];
     let (head, crc) = out.split_at_mut(12);
     let (salt_part, offset_part) = head.split_at_mut(8);
@@ -188,13 +188,13 @@ pub(crate) fn encode_trailer(salt: u64, seal_offset: u32) -> [u8; TRAILER as usi
 }
 
 /// Where the seal begins, from the trailer.
-pub(crate) fn parse_trailer(bytes: &[u8], salt: u64) -> Option<u32> {
+pub(super) fn parse_trailer(bytes: &[u8], salt: u64) -> Option<u32> {
     (u64_at(bytes, 0)? == salt && u32_at(bytes, 12)? == crc32c::crc32c(bytes.get(..12)?))
         .then(|| u32_at(bytes, 8))?
 }
 
 /// Adds a record to the list of the seal.
-pub(crate) fn list_record(list: &mut Vec<u8>, offset: u32, header: &[u8], front: &[u8]) {
+pub(super) fn list_record(list: &mut Vec<u8>, offset: u32, header: &[u8], front: &[u8]) {
     list.extend_from_slice(&offset.to_le_bytes());
     list.extend_from_slice(header);
     list.extend_from_slice(front);
@@ -232,7 +232,7 @@ pub(crate) fn targets(front: &[u8]) -> impl Iterator<Item = u32> + '_ {
 }
 
 /// The front of a `Done` or `Aborted` record.
-pub(crate) fn encode_targets(segments: impl IntoIterator<Item = u32>) -> Vec<u8> {
+pub(super) fn encode_targets(segments: impl IntoIterator<Item = u32>) -> Vec<u8> {
     segments.into_iter().flat_map(u32::to_le_bytes).collect()
 }
 

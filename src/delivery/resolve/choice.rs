@@ -16,7 +16,7 @@ pub(super) const TARGETS: usize = 10;
 
 /// One address to try.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Target {
+pub(in crate::delivery) struct Target {
     /// Name of the host, without trailing dot; the address itself if there is no name.
     pub host: String,
     pub address: SocketAddr,
@@ -24,7 +24,7 @@ pub(crate) struct Target {
 
 /// No host can be tried.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Unroutable {
+pub(in crate::delivery) struct Unroutable {
     /// Failed, or try again later.
     pub status: RecipientStatus,
     /// The evidence about the sender.
@@ -51,7 +51,7 @@ impl Unroutable {
     }
 
     /// RFC 5321 section 5.1: this relay is the best mail exchanger and has no other destination.
-    pub(crate) fn looped(domain: &Domain) -> Self {
+    pub(in crate::delivery) fn looped(domain: &Domain) -> Self {
         Self::failed(OutcomeClass::Transport, replies::loops_back(domain))
     }
 }

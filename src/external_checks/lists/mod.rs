@@ -32,7 +32,7 @@ const MAX_TTL: Duration = Duration::from_secs(3600);
 /// How it is told that a list did not answer.
 const LATE: &str = "no answer in time";
 /// Longest time for one question of `outgate lists check`.
-pub(crate) const CHECK_TIME: Duration = Duration::from_secs(5);
+const CHECK_TIME: Duration = Duration::from_secs(5);
 
 /// The configured lists with what is known of their health.
 pub(crate) struct Lists {

@@ -95,7 +95,7 @@ const fn is_askable(ip: &IpAddr) -> bool {
 
 /// The name under which an address stands in a zone: octets (RFC 5782 section 2.1) or nibbles
 /// (section 2.4) in reverse.
-pub(crate) fn reversed(ip: IpAddr) -> String {
+pub(super) fn reversed(ip: IpAddr) -> String {
     match ip {
         IpAddr::V4(v4) => {
             let [a, b, c, d] = v4.octets();

@@ -46,7 +46,7 @@ pub(crate) enum ScannerError {
 
 /// What a scanner said of a message.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct ScannerVerdict {
+struct ScannerVerdict {
     /// Its score, in its own unit.
     pub score: f64,
     /// From there on it takes a message for spam.
@@ -86,7 +86,7 @@ impl ScannerVerdict {
     }
 }
 
-pub(crate) struct Scanners {
+pub(super) struct Scanners {
     rspamd: Option<(rspamd::RspamdClient, ScannerSource)>,
     spamd: Option<(spamd::SpamdClient, ScannerSource)>,
 }
@@ -132,7 +132,7 @@ impl Scanners {
     }
 
     /// Whether there is none.
-    pub(crate) const fn is_off(&self) -> bool {
+    pub(super) const fn is_off(&self) -> bool {
         self.rspamd.is_none() && self.spamd.is_none()
     }
 

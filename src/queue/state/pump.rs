@@ -7,7 +7,7 @@ use crate::types::{MessageId, Time};
 
 impl QueueMachine {
     /// Starts everything that may start now. Called once after a batch of inputs.
-    pub(crate) fn pump(&mut self, now: Time, out: &mut Vec<QueueEffect>) {
+    pub(in crate::queue) fn pump(&mut self, now: Time, out: &mut Vec<QueueEffect>) {
         self.dests.wake(now);
         // An attempt may turn out to need its meta first, and a loaded meta may allow attempts.
         self.pump_attempts(out);

@@ -9,7 +9,7 @@ use crate::types::{MessageId, Time};
 
 impl QueueMachine {
     /// When the next thing becomes due.
-    pub(crate) fn next_wake(&self) -> Option<Time> {
+    pub(in crate::queue) fn next_wake(&self) -> Option<Time> {
         let timer = self.timers.first().map(|(time, _)| *time);
         let later = self.later.first().map(|(time, _)| *time);
         [

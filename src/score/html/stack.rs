@@ -76,30 +76,30 @@ impl Look {
 
 /// The kind of an element, as far as its end and its look need it. One bit each.
 pub(super) mod kind {
-    pub(crate) const VOID: u32 = 1;
+    pub(super) const VOID: u32 = 1;
     /// Its start ends an open paragraph.
-    pub(crate) const BLOCK: u32 = 1 << 1;
-    pub(crate) const PARAGRAPH: u32 = 1 << 2;
-    pub(crate) const CELL: u32 = 1 << 3;
-    pub(crate) const ROW: u32 = 1 << 4;
-    pub(crate) const ITEM: u32 = 1 << 5;
-    pub(crate) const TERM: u32 = 1 << 6;
-    pub(crate) const OPTION: u32 = 1 << 7;
-    pub(crate) const TABLE: u32 = 1 << 8;
-    pub(crate) const LIST: u32 = 1 << 9;
-    pub(crate) const TERMS: u32 = 1 << 10;
-    pub(crate) const SELECT: u32 = 1 << 11;
+    pub(super) const BLOCK: u32 = 1 << 1;
+    pub(super) const PARAGRAPH: u32 = 1 << 2;
+    pub(super) const CELL: u32 = 1 << 3;
+    pub(super) const ROW: u32 = 1 << 4;
+    pub(super) const ITEM: u32 = 1 << 5;
+    pub(super) const TERM: u32 = 1 << 6;
+    pub(super) const OPTION: u32 = 1 << 7;
+    pub(super) const TABLE: u32 = 1 << 8;
+    pub(super) const LIST: u32 = 1 << 9;
+    pub(super) const TERMS: u32 = 1 << 10;
+    pub(super) const SELECT: u32 = 1 << 11;
     /// An end tag does not reach beyond it from inside.
-    pub(crate) const WALL: u32 = 1 << 12;
+    pub(super) const WALL: u32 = 1 << 12;
     /// Its look continues after the end of its parent, until it is closed itself.
-    pub(crate) const GOES_ON: u32 = 1 << 13;
+    pub(super) const GOES_ON: u32 = 1 << 13;
     /// Its content is not shown.
-    pub(crate) const UNSEEN: u32 = 1 << 14;
+    pub(super) const UNSEEN: u32 = 1 << 14;
     /// Its end tag reaches through walls.
-    pub(crate) const THROUGH: u32 = 1 << 15;
-    pub(crate) const LINK: u32 = 1 << 16;
+    pub(super) const THROUGH: u32 = 1 << 15;
+    pub(super) const LINK: u32 = 1 << 16;
     /// Its text stands on a line of its own.
-    pub(crate) const BREAK: u32 = 1 << 17;
+    pub(in crate::score::html) const BREAK: u32 = 1 << 17;
 }
 
 /// The kind of an element by its name.

@@ -4,7 +4,7 @@ use crate::types::{AuthMechanism, Reply};
 
 /// Most recipients of one transaction if the server states no limit: every server must accept 100
 /// (RFC 5321 section 4.5.3.1.8).
-pub(crate) const DEFAULT_RECIPIENTS: usize = 100;
+const DEFAULT_RECIPIENTS: usize = 100;
 
 /// Extensions that a server offers. None are offered after HELO.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -31,7 +31,7 @@ impl OutgoingContent {
 /// Whether a message needs SMTPUTF8 for all its recipients (RFC 6531 section 3.2): it has a
 /// non-ASCII sender, or a non-ASCII header and was received with SMTPUTF8. Raw octets in the header
 /// of other mail are an error of that mail, not a request for SMTPUTF8.
-pub(crate) fn needs_smtputf8(envelope: &Envelope, content: OutgoingContent) -> bool {
+pub(super) fn needs_smtputf8(envelope: &Envelope, content: OutgoingContent) -> bool {
     envelope.from.0.as_ref().is_some_and(Address::needs_utf8)
         || (envelope.smtputf8 && content.eight_bit_header)
 }

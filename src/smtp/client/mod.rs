@@ -17,7 +17,7 @@ use crate::types::replies;
 use crate::types::{AuthMechanism, Envelope, Reply};
 use auth::LoginNeeds;
 pub(crate) use auth::{ClientLogin, Proof};
-pub(crate) use caps::Capabilities;
+pub(super) use caps::Capabilities;
 pub(crate) use command::OutgoingContent;
 use transaction::{After, ClientTransaction};
 
@@ -229,7 +229,7 @@ impl Client {
 
     /// Whether the connection is encrypted.
     #[cfg(test)]
-    pub(crate) const fn is_encrypted(&self) -> bool {
+    const fn is_encrypted(&self) -> bool {
         self.tls
     }
 

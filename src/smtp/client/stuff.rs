@@ -1,7 +1,7 @@
 //! Dot-stuffing on sending (RFC 5321 section 4.5.2), without copying the message.
 
 /// The end of the data of a message whose last line is complete (RFC 5321 section 4.1.1.4).
-pub(crate) const END_OF_DATA: &[u8] = b".\r\n";
+pub(super) const END_OF_DATA: &[u8] = b".\r\n";
 
 /// The slices of a message as it is sent. Every line that begins with a dot gets another one, and
 /// the end of data follows. A slice ends with the dot that the next slice begins with, so nothing

@@ -20,7 +20,7 @@ pub(crate) enum Path {
 
 /// Parses a path at the start of `text`; returns it and the text after the closing bracket. `None`:
 /// no path.
-pub(crate) fn take_path(text: &str) -> Option<(Path, &str)> {
+pub(super) fn take_path(text: &str) -> Option<(Path, &str)> {
     let text = text.strip_prefix('<')?;
     let end = closing_bracket(text)?;
     // Spaces inside the brackets are wrong but harmless.
@@ -132,7 +132,7 @@ fn is_quoted_tail(text: &str) -> bool {
 }
 
 /// A domain name (A-labels or U-labels) or an address literal (RFC 5321 section 4.1.3).
-pub(crate) fn is_domain(text: &str) -> bool {
+fn is_domain(text: &str) -> bool {
     match text.strip_prefix('[') {
         Some(literal) => literal.strip_suffix(']').is_some_and(is_literal),
         // A trailing dot is not part of the SMTP grammar.

@@ -52,13 +52,13 @@ pub(crate) enum Command {
 }
 
 /// Attributes of XCLIENT, as offered in EHLO.
-pub(crate) const XCLIENT_ATTRIBUTES: &str = "NAME ADDR PORT PROTO HELO LOGIN DESTADDR DESTPORT";
+pub(super) const XCLIENT_ATTRIBUTES: &str = "NAME ADDR PORT PROTO HELO LOGIN DESTADDR DESTPORT";
 /// Attributes of XFORWARD, as offered in EHLO.
-pub(crate) const XFORWARD_ATTRIBUTES: &str = "NAME ADDR PORT PROTO HELO IDENT SOURCE";
+pub(super) const XFORWARD_ATTRIBUTES: &str = "NAME ADDR PORT PROTO HELO IDENT SOURCE";
 
 /// Longest command line in octets, CRLF included, for a line that begins with `start`: 512 (RFC
 /// 5321 section 4.5.3.1.4) and what each extension adds to its own command.
-pub(crate) fn line_limit(start: &[u8]) -> usize {
+pub(super) fn line_limit(start: &[u8]) -> usize {
     const BASE: usize = 512;
     // " SIZE=" and 20 digits (RFC 1870 section 3); " BODY=8BITMIME" is within 17 (RFC 6152 section
     // 2); " SMTPUTF8" is within 10 (RFC 6531 section 3.4); " AUTH=" 500 (RFC 4954 section 3); "
@@ -87,11 +87,11 @@ pub(crate) fn line_limit(start: &[u8]) -> usize {
 }
 
 /// Longest line of AUTH and of its exchange, CRLF included (RFC 4954 section 4).
-pub(crate) const AUTH_LINE_OCTETS: usize = 12_288;
+pub(super) const AUTH_LINE_OCTETS: usize = 12_288;
 
 /// Whether a line is the first line of another protocol, so that the session must end
 /// (cross-protocol requests).
-pub(crate) fn is_foreign_protocol(line: &[u8]) -> bool {
+pub(super) fn is_foreign_protocol(line: &[u8]) -> bool {
     const VERBS: [&[u8]; 9] = [
         b"GET ",
         b"POST ",
@@ -108,7 +108,7 @@ pub(crate) fn is_foreign_protocol(line: &[u8]) -> bool {
 
 /// Whether a line is BDAT, valid or not. If it is invalid, the number of octets that follow and are
 /// not commands is unknown.
-pub(crate) fn is_bdat(line: &[u8]) -> bool {
+pub(super) fn is_bdat(line: &[u8]) -> bool {
     line.get(..4)
         .is_some_and(|verb| verb.eq_ignore_ascii_case(b"BDAT"))
 }

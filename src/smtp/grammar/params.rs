@@ -179,12 +179,12 @@ fn orcpt(value: &str) -> Option<Box<str>> {
 /// Decodes xtext (RFC 3461 section 4): printable ASCII except `+`, and `+HH` in hexadecimal. The
 /// RFC requires upper case; Exchange sends lower case. A bare `=` is forbidden but common. `None`
 /// if the text is something else, or the result is not UTF-8.
-pub(crate) fn xtext_decode(text: &str) -> Option<String> {
+pub(super) fn xtext_decode(text: &str) -> Option<String> {
     String::from_utf8(xtext_octets(text)?).ok()
 }
 
 /// The same for any character set.
-pub(crate) fn xtext_octets(text: &str) -> Option<Vec<u8>> {
+pub(super) fn xtext_octets(text: &str) -> Option<Vec<u8>> {
     let mut out = Vec::with_capacity(text.len());
     let mut bytes = text.bytes();
     while let Some(b) = bytes.next() {

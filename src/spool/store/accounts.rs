@@ -9,7 +9,7 @@ use std::time::Instant;
 
 /// The account of one segment.
 #[derive(Debug)]
-pub(crate) struct SegmentAccount {
+pub(in crate::spool) struct SegmentAccount {
     /// Octets of records written.
     pub written: u64,
     /// Octets of live records.
@@ -61,14 +61,14 @@ impl SpoolStore {
     }
 
     /// Adds the octets at `place` to the account of their segment.
-    pub(crate) fn add_live(&mut self, place: RecordPlace) {
+    pub(in crate::spool) fn add_live(&mut self, place: RecordPlace) {
         if let Some(segment) = self.segments.get_mut(&place.segment) {
             segment.live += u64::from(place.len);
         }
     }
 
     /// Notes that `number` holds a record that is needed as long as the segments it refers to exist.
-    pub(crate) fn add_refs(&mut self, number: u32, record: &Record) {
+    pub(in crate::spool) fn add_refs(&mut self, number: u32, record: &Record) {
         for target in targets(&record.front) {
             // A record that refers to its own segment is deleted with it.
             if target == number || !self.segments.contains_key(&target) {

@@ -48,7 +48,7 @@ impl SpoolStore {
     }
 
     /// Creates a segment that has room for `len` octets and leaves `free_bytes_min` on the disk.
-    pub(crate) fn open_segment(
+    pub(in crate::spool) fn open_segment(
         &mut self,
         generation: Generation,
         len: u64,
@@ -110,7 +110,7 @@ impl SpoolStore {
     }
 
     /// Creates the reserve file if there is ample room: it must not make the disk full for mail.
-    pub(crate) fn keep_reserve(&mut self) {
+    pub(in crate::spool) fn keep_reserve(&mut self) {
         if self.reserve {
             return;
         }
