@@ -21,7 +21,7 @@ pub(crate) trait Evict {
     fn rank(&self) -> (u8, i64);
 }
 
-struct Part<K, V> {
+struct TablePart<K, V> {
     map: DashMap<K, V, RandomState>,
     /// Held by whoever inserts: no two of them find the last place free.
     inserting: Mutex<()>,
@@ -30,7 +30,7 @@ struct Part<K, V> {
 /// A concurrent map with a bound. Its hasher is keyed with a secret drawn per table: nobody outside
 /// can aim at one part.
 pub(crate) struct Table<K, V> {
-    parts: Vec<Part<K, V>>,
+    parts: Vec<TablePart<K, V>>,
     hasher: RandomState,
     /// Keys of entries that may have changed since [`Table::changes`]; not set while nobody asks.
     changed: OnceLock<DashSet<K, RandomState>>,
@@ -42,7 +42,7 @@ impl<K: Hash + Eq + Clone, V: Evict> Table<K, V> {
     /// With room for about `capacity` entries.
     pub(crate) fn new(capacity: usize) -> Self {
         let hasher = RandomState::new();
-        let part = |_| Part {
+        let part = |_| TablePart {
             map: DashMap::with_hasher_and_shard_amount(hasher.clone(), SHARDS),
             inserting: Mutex::default(),
         };
@@ -55,7 +55,7 @@ impl<K: Hash + Eq + Clone, V: Evict> Table<K, V> {
     }
 
     /// The part that may hold `key`. Its `DashMap` uses other bits of the same hash.
-    fn part(&self, key: &K) -> &Part<K, V> {
+    fn part(&self, key: &K) -> &TablePart<K, V> {
         let place = (self.hasher.hash_one(key) >> 32) % PARTS;
         #[expect(
             clippy::indexing_slicing,
@@ -252,9 +252,10 @@ mod tests {
 
     #[test]
     fn those_with_the_lowest_ranks_go_and_no_others() {
-        // (ranks as they were, ranks that stay); the bound is 32, so two go, and more of a surplus.
+        type Ranks = Vec<(u8, i64)>;
         let many = |rank: i64, n: usize| vec![(0, rank); n];
-        let cases: [(Vec<(u8, i64)>, Vec<(u8, i64)>); 5] = [
+        // (ranks as they were, ranks that stay); the bound is 32, so two go, and more of a surplus.
+        let cases: [(Ranks, Ranks); 5] = [
             (
                 (0..32).map(|n| (0, n * 7 % 32)).collect(),
                 (2..32).map(|n| (0, n)).collect(),

@@ -14,7 +14,7 @@ use crate::types::{MessageId, MessageMeta, RecipientOutcome, RecipientStatus, Re
 use std::sync::Arc;
 
 /// Reports opened in one step, with their tokens.
-type Opened = Vec<(u64, Arc<QueueReport>)>;
+type OpenedReports = Vec<(u64, Arc<QueueReport>)>;
 
 impl QueueMachine {
     /// An attempt on these recipients has ended.
@@ -58,7 +58,7 @@ impl QueueMachine {
         let held = entry.hold.is_some();
         let next = settled.left.filter(|_| !held).map(|(_, next)| next);
         out.push(QueueEffect::Attempted(meta.clone(), outcomes, next));
-        let mut opened = Opened::new();
+        let mut opened = OpenedReports::new();
         let refused = QueueReportKind::Failed(FailureCause::Refused, entry.hold.clone());
         for (kind, recipients) in [
             (QueueReportKind::Relayed, settled.relayed),
@@ -99,7 +99,7 @@ impl QueueMachine {
         meta: &Arc<MessageMeta>,
         kind: QueueReportKind,
         recipients: Vec<FailedRecipient>,
-        opened: &mut Opened,
+        opened: &mut OpenedReports,
     ) {
         let report = QueueReport {
             meta: meta.clone(),
@@ -135,7 +135,7 @@ impl QueueMachine {
         };
         entry.loading = false;
         let mut progress = entry.progress();
-        let mut opened = Opened::new();
+        let mut opened = OpenedReports::new();
         self.conclude(now, meta, &mut entry, &mut progress, &mut opened);
         self.settle_down(now, meta.id, *entry, progress, opened, out);
     }
@@ -147,7 +147,7 @@ impl QueueMachine {
         meta: &Arc<MessageMeta>,
         entry: &mut QueueEntry,
         progress: &mut MessageProgress,
-        opened: &mut Opened,
+        opened: &mut OpenedReports,
     ) {
         if entry.regroup && entry.running == 0 {
             entry.regroup = false;
@@ -169,7 +169,7 @@ impl QueueMachine {
         meta: &Arc<MessageMeta>,
         entry: &mut QueueEntry,
         progress: &MessageProgress,
-        opened: &mut Opened,
+        opened: &mut OpenedReports,
     ) {
         let mut recipients = progress.relaying();
         recipients.retain(|r| {
@@ -186,7 +186,7 @@ impl QueueMachine {
         meta: &Arc<MessageMeta>,
         entry: &mut QueueEntry,
         progress: &MessageProgress,
-        opened: &mut Opened,
+        opened: &mut OpenedReports,
     ) {
         let delivery = &self.settings.delivery;
         let due = schedule::notice(delivery, entry.since).is_some_and(|due| now >= due)
@@ -214,7 +214,7 @@ impl QueueMachine {
         meta: &Arc<MessageMeta>,
         entry: &mut QueueEntry,
         progress: &mut MessageProgress,
-        opened: &mut Opened,
+        opened: &mut OpenedReports,
     ) {
         let reply = final_reply(action);
         let mut recipients = self.pending_report(entry, progress, &reply);
@@ -267,7 +267,7 @@ impl QueueMachine {
         id: MessageId,
         mut entry: QueueEntry,
         mut progress: MessageProgress,
-        opened: Opened,
+        opened: OpenedReports,
         out: &mut Vec<QueueEffect>,
     ) {
         if entry.groups.all().is_empty() && entry.reports == 0 && !entry.success_report_due {
