@@ -21,7 +21,7 @@ const SECOND_COPY: usize = 2048;
 /// The kind of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
-pub(crate) enum RecordKind {
+pub(super) enum RecordKind {
     /// A message: front = meta as JSON, body = the message.
     Accepted = 1,
     /// Progress of a message: front = the queue's record.
@@ -69,7 +69,7 @@ pub(super) struct FileHeader {
 
 impl FileHeader {
     /// The first [`FILE_HEADER`] octets of the file.
-    pub(crate) fn encode(&self) -> Vec<u8> {
+    pub(super) fn encode(&self) -> Vec<u8> {
         let mut one = Vec::with_capacity(FILE_HEADER as usize);
         one.extend_from_slice(MAGIC);
         one.extend_from_slice(&self.number.to_le_bytes());
@@ -84,7 +84,7 @@ impl FileHeader {
     }
 
     /// Reads the copy that is intact.
-    pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
+    pub(super) fn parse(bytes: &[u8]) -> Option<Self> {
         Self::parse_copy(bytes).or_else(|| Self::parse_copy(bytes.get(SECOND_COPY..)?))
     }
 
@@ -108,7 +108,7 @@ impl FileHeader {
 
 /// The header of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct RecordHeader {
+pub(super) struct RecordHeader {
     pub kind: RecordKind,
     /// Octets of the front, which follows the header.
     pub front_len: u32,
@@ -128,7 +128,7 @@ pub(crate) struct RecordHeader {
 
 impl RecordHeader {
     /// The header in octets, with the salt of the segment.
-    pub(crate) fn encode(&self, salt: u64) -> [u8; RECORD_HEADER as usize] {
+    pub(super) fn encode(&self, salt: u64) -> [u8; RECORD_HEADER as usize] {
         let mut out = [0; RECORD_HEADER as usize];
         let words = [
             (salt & 0xffff_ffff) as u32,
@@ -154,7 +154,7 @@ impl RecordHeader {
 
     /// Reads a header at the start of `bytes`; `None` if it is damaged or belongs to another
     /// segment.
-    pub(crate) fn parse(bytes: &[u8], salt: u64) -> Option<Self> {
+    pub(super) fn parse(bytes: &[u8], salt: u64) -> Option<Self> {
         if u64_at(bytes, 0)? != salt || u32_at(bytes, 48)? != crc32c::crc32c(bytes.get(..48)?) {
             return None;
         }
@@ -201,14 +201,14 @@ pub(super) fn list_record(list: &mut Vec<u8>, offset: u32, header: &[u8], front:
 }
 
 /// Iterates over the list of a seal: offset, header and front of each record.
-pub(crate) struct Listed<'a> {
+pub(super) struct Listed<'a> {
     rest: &'a [u8],
     salt: u64,
 }
 
 impl<'a> Listed<'a> {
     /// Over a list whose sum is already checked.
-    pub(crate) const fn new(list: &'a [u8], salt: u64) -> Self {
+    pub(super) const fn new(list: &'a [u8], salt: u64) -> Self {
         Self { rest: list, salt }
     }
 }
@@ -227,7 +227,7 @@ impl<'a> Iterator for Listed<'a> {
 }
 
 /// The segments named in the front of a `Done` or `Aborted` record.
-pub(crate) fn targets(front: &[u8]) -> impl Iterator<Item = u32> + '_ {
+pub(super) fn targets(front: &[u8]) -> impl Iterator<Item = u32> + '_ {
     front.chunks_exact(4).filter_map(|c| u32_at(c, 0))
 }
 

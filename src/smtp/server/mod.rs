@@ -389,11 +389,6 @@ impl Server {
         }
     }
 
-    /// Octets in buffers other than the message, for tests of the bound.
-    pub const fn buffered(&self) -> usize {
-        self.input.len() + self.output.len()
-    }
-
     fn ask(&mut self, pending: PendingQuestion, question: Question) -> Step {
         self.state = SessionState::Answer(pending);
         Step::Ask(question)
