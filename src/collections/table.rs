@@ -34,7 +34,8 @@ pub(crate) struct Table<K, V> {
     hasher: RandomState,
     /// Keys of entries that may have changed since [`Table::changes`]; not set while nobody asks.
     changed: OnceLock<DashSet<K, RandomState>>,
-    /// Most entries of a part.
+    /// Most entries of a part. It holds one more until the next insertion if all entries that
+    /// were to go are used while room is made.
     bound: usize,
 }
 
@@ -90,7 +91,8 @@ impl<K: Hash + Eq + Clone, V: Evict> Table<K, V> {
             .inserting
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        if part.map.len() >= self.bound {
+        // Another thread may have made the entry meanwhile: then nothing must go for it.
+        if part.map.len() >= self.bound && !part.map.contains_key(key) {
             make_room(&part.map, self.bound);
         }
         let entry = part.map.entry(key.clone());
