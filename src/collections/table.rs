@@ -3,7 +3,7 @@
 //! file, so none lives across an await.
 
 use ahash::RandomState;
-use dashmap::{DashMap, DashSet};
+use dashmap::{DashMap, DashSet, SharedValue};
 use std::cmp::Ordering;
 use std::hash::Hash;
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -55,14 +55,16 @@ impl<K: Hash + Eq + Clone, V: Evict> Table<K, V> {
         }
     }
 
-    /// The part that may hold `key`. Its `DashMap` uses other bits of the same hash.
-    fn part(&self, key: &K) -> &TablePart<K, V> {
-        let place = (self.hasher.hash_one(key) >> 32) % PARTS;
+    /// The part that may hold `key`, with the hash and the place of its shard. The part, the shard
+    /// and the entry are found by different bits of one hash.
+    fn place(&self, key: &K) -> (&TablePart<K, V>, u64, usize) {
+        let hash = self.hasher.hash_one(key);
         #[expect(
             clippy::indexing_slicing,
             reason = "there are PARTS parts, and the place is a remainder by PARTS"
         )]
-        &self.parts[place as usize]
+        let part = &self.parts[((hash >> 32) % PARTS) as usize];
+        (part, hash, part.map.determine_shard(hash as usize))
     }
 
     /// Notes that the entry may change. The caller holds the entry's shard: whoever takes the note
@@ -82,41 +84,59 @@ impl<K: Hash + Eq + Clone, V: Evict> Table<K, V> {
         new: impl FnOnce() -> V,
         f: impl FnOnce(&mut V) -> R,
     ) -> R {
-        let part = self.part(key);
-        if let Some(mut value) = part.map.get_mut(key) {
+        let (part, hash, place) = self.place(key);
+        #[expect(
+            clippy::indexing_slicing,
+            reason = "the map tells the place of one of its own shards"
+        )]
+        let shard = &part.map.shards()[place];
+        if let Some((_, value)) = shard.write().get_mut(hash, |(other, _)| other == key) {
             self.note(key);
-            return f(&mut value);
+            return f(value.get_mut());
         }
         let inserting = part
             .inserting
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         // Another thread may have made the entry meanwhile: then nothing must go for it.
-        if part.map.len() >= self.bound && !part.map.contains_key(key) {
+        let full = part.map.len() >= self.bound;
+        if full && self.read(key, |_| ()).is_none() {
             make_room(&part.map, self.bound);
         }
-        let entry = part.map.entry(key.clone());
-        self.note(key);
-        let mut value = entry.or_insert_with(new);
+        let mut shard = shard.write();
         drop(inserting);
-        f(&mut value)
+        self.note(key);
+        if let Some((_, value)) = shard.get_mut(hash, |(other, _)| other == key) {
+            return f(value.get_mut());
+        }
+        let entry = (key.clone(), SharedValue::new(new()));
+        let rehash = |(key, _): &(K, SharedValue<V>)| self.hasher.hash_one(key);
+        f(shard.insert_entry(hash, entry, rehash).1.get_mut())
     }
 
     /// Runs `f` on the entry if it is there.
     pub(crate) fn get<R>(&self, key: &K, f: impl FnOnce(&mut V) -> R) -> Option<R> {
-        let mut value = self.part(key).map.get_mut(key)?;
+        let (part, hash, place) = self.place(key);
+        let mut shard = part.map.shards().get(place)?.write();
+        let (_, value) = shard.get_mut(hash, |(other, _)| other == key)?;
         self.note(key);
-        Some(f(&mut value))
+        Some(f(value.get_mut()))
     }
 
     /// Runs `f` on the entry if it is there, without a change.
     pub(crate) fn read<R>(&self, key: &K, f: impl FnOnce(&V) -> R) -> Option<R> {
-        self.part(key).map.get(key).map(|value| f(&value))
+        let (part, hash, place) = self.place(key);
+        let shard = part.map.shards().get(place)?.read();
+        let (_, value) = shard.get(hash, |(other, _)| other == key)?;
+        Some(f(value.get()))
     }
 
     /// Removes the entry.
     pub(crate) fn remove(&self, key: &K) {
-        self.part(key).map.remove(key);
+        let (part, hash, place) = self.place(key);
+        if let Some(shard) = part.map.shards().get(place) {
+            shard.write().remove_entry(hash, |(other, _)| other == key);
+        }
     }
 
     /// Puts `value` in the place of the entry.
