@@ -6,7 +6,7 @@ use crate::types::{Address, stable_hash};
 /// The recipient that an outcome is about, as hashes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Addressee {
-    /// The address, as in [`RecipientFacts`](super::RecipientFacts).
+    /// The address, as in [`RecipientFacts`](crate::types::RecipientFacts).
     pub recipient: u64,
     /// The mailbox behind it: sub-addresses are one.
     pub mailbox: u64,

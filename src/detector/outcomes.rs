@@ -243,7 +243,7 @@ impl Detector {
         self.event(now, &event, mix(outcome_key(id, to.recipient), RETURNED))
     }
 
-    /// A complaint of this reporter ([`mailbox_hash`], or
+    /// A complaint of this reporter ([`crate::detector::mailbox_hash`], or
     /// [`SOMEBODY`](crate::detector::SOMEBODY)) about a message of this sender, once per
     /// message and reporter. May open a block.
     pub fn complaint(

@@ -25,8 +25,8 @@ pub(super) struct Breaker {
 }
 
 impl Breaker {
-    /// Whether to ask now. After [`Gate::Probe`] it stays shut for another `pause` unless a success
-    /// is reported.
+    /// Whether to ask now. After [`BreakerGate::Probe`] it stays shut for another `pause` unless a
+    /// success is reported.
     pub(super) fn gate(&mut self, now: Time, pause: Duration) -> BreakerGate {
         match self.shut_until {
             None => BreakerGate::Open,

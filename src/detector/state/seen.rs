@@ -128,7 +128,7 @@ impl SeenSet {
         }
     }
 
-    /// Starts to record changes, for [`Seen::changes`].
+    /// Starts to record changes, for [`SeenSet::changes`].
     pub(in crate::detector) fn watch(&self) {
         for shard in &self.shards {
             shard

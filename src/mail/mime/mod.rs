@@ -3,7 +3,7 @@
 //! One forward scan with a stack of open boundaries: each octet is looked at once or twice, and
 //! memory is bounded, whatever the nesting. A parser that builds a tree is not used here because
 //! messages nested in messages would make it recurse. Where programs differ in how they read a
-//! structure, that is noted ([`Tree::ambiguous`]).
+//! structure, that is noted ([`MimeTree::ambiguous`]).
 
 mod entity;
 mod structured;
