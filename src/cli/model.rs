@@ -1,9 +1,10 @@
 //! `outgate model train|eval`.
 
 use super::offline::{self, OfflineError};
-use crate::lab::build::{self, TRAINABLE};
+use crate::lab::build;
 use crate::lab::corpus;
 use crate::lab::eval::{self, Figures, Ratios};
+use crate::lab::held_out::{Left, Library};
 use crate::lab::protocols;
 use crate::lab::train::Recipe;
 use crate::score::model::Model;
@@ -30,9 +31,9 @@ enum ModelCommand {
 
 #[derive(Debug, Args)]
 struct TrainArgs {
-    /// Folder that holds the corpora, one folder each with an `index` file.
-    #[arg(long, value_name = "DIR")]
-    corpora: PathBuf,
+    /// Folder that holds corpora, one folder each with an `index` file; may be given several times.
+    #[arg(long, value_name = "DIR", required = true)]
+    corpora: Vec<PathBuf>,
     /// The model file to write; the manifest is written beside it as `.json`.
     #[arg(long, value_name = "FILE", default_value = "models/outgate.model")]
     out: PathBuf,
@@ -43,22 +44,25 @@ struct TrainArgs {
 
 #[derive(Debug, Args)]
 struct EvalArgs {
-    /// Corpus folders, each with an `index` file of lines `spam|ham PATH`.
-    #[arg(required = true, value_name = "CORPUS_DIR")]
-    corpora: Vec<PathBuf>,
+    /// Corpus folders to judge a model file on, each with an `index` file of lines `spam|ham PATH`.
+    #[arg(value_name = "CORPUS_DIR", required_unless_present = "corpora")]
+    judged: Vec<PathBuf>,
     /// Judge this model file instead of the built-in one.
-    #[arg(long, value_name = "FILE", conflicts_with = "leave_one_out")]
+    #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
-    /// Train anew for each corpus, without it: what the recipe is worth on mail it has never seen.
-    #[arg(long)]
-    leave_one_out: bool,
-    /// Train anew for each corpus, without it, and let it learn its own mail: what adaptation is
+    /// Judge the recipe: folders that hold corpora, as for training. Models are trained anew without
+    /// one source of spam and one of ham, and judged on those.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["judged", "model"])]
+    corpora: Vec<PathBuf>,
+    /// With `--corpora`: a corpus that nothing was trained or tuned on, to judge the whole model.
+    #[arg(long, value_name = "CORPUS_DIR", requires = "corpora")]
+    blind: Option<PathBuf>,
+    /// With `--corpora`: let each model learn the mail of the ham that it did not see: what adaptation is
     /// worth.
-    #[arg(long, conflicts_with_all = ["model", "leave_one_out"])]
+    #[arg(long, requires = "corpora")]
     adapt: bool,
-    /// With `--leave-one-out` or `--adapt`: judge the spam once more with 150 words of ham behind
-    /// it.
-    #[arg(long, conflicts_with = "model")]
+    /// With `--adapt`: judge the spam once more with 150 words of ham behind it.
+    #[arg(long, requires = "adapt")]
     padded: bool,
     /// One JSON object per line.
     #[arg(long)]
@@ -81,12 +85,14 @@ pub(crate) fn run(args: &ModelArgs) -> ExitCode {
 }
 
 fn train(args: &TrainArgs) -> Result<(), OfflineError> {
-    let folders: Vec<PathBuf> = TRAINABLE
-        .iter()
-        .map(|name| args.corpora.join(name))
-        .collect();
-    let (corpora, items) = corpus::load(&folders)?;
-    let model = build::build(&corpora, &items, &Recipe::default(), &args.date);
+    let (corpora, items) = corpus::load(&corpus::folders(&args.corpora)?)?;
+    let library = Library {
+        corpora: &corpora,
+        items: &items,
+    };
+    let recipe = recipe();
+    let pairs = library.pairs(&recipe);
+    let model = build::build(&library, Left::default(), &pairs, &recipe, &args.date);
     let file = model.to_bytes();
     Model::from_bytes(&file)?;
     let write =
@@ -112,25 +118,18 @@ fn train(args: &TrainArgs) -> Result<(), OfflineError> {
     )
 }
 
+fn recipe() -> Recipe {
+    std::env::var("RECIPE")
+        .ok()
+        .and_then(|r| serde_json::from_str(&r).ok())
+        .unwrap_or_default()
+}
+
 fn evaluate(args: &EvalArgs) -> Result<(), OfflineError> {
-    let recipe = Recipe::default();
-    let padded = || {
-        if args.padded {
-            corpus::padded_spam(&args.corpora)
-        } else {
-            Ok(Vec::new())
-        }
-    };
-    let figures = if args.adapt {
-        let (corpora, items) = corpus::load(&args.corpora)?;
-        let mut rows = protocols::adapted(&corpora, &items, &padded()?, &recipe);
-        rows.extend(protocols::online(&corpora, &items, &recipe));
-        rows
-    } else if args.leave_one_out {
-        let (corpora, items) = corpus::load(&args.corpora)?;
-        eval::leave_one_out(&corpora, &items, &padded()?, &recipe)
-    } else {
+    let figures = if args.corpora.is_empty() {
         judge(args)?
+    } else {
+        judge_recipe(args)?
     };
     let mut out = std::io::stdout().lock();
     let mut print = |line: String| writeln!(out, "{line}");
@@ -147,6 +146,54 @@ fn evaluate(args: &EvalArgs) -> Result<(), OfflineError> {
     Ok(())
 }
 
+/// The recipe on sources that its models did not see.
+fn judge_recipe(args: &EvalArgs) -> Result<Vec<Figures>, OfflineError> {
+    let mut folders = corpus::folders(&args.corpora)?;
+    folders.extend(args.blind.clone());
+    let (corpora, items) = corpus::load(&folders)?;
+    let library = Library {
+        corpora: &corpora,
+        items: &items,
+    };
+    if let Ok(file) = std::env::var("EXPERIMENTS") {
+        for line in std::fs::read_to_string(file)?.lines() {
+            let v: serde_json::Value = serde_json::from_str(line)?;
+            let recipe: Recipe = serde_json::from_value(v.get("recipe").cloned().unwrap_or(serde_json::json!({})))?;
+            *crate::lab::sources::OVER.lock().unwrap() = serde_json::from_value(v.get("sources").cloned().unwrap_or(serde_json::json!({})))?;
+            let t = std::time::Instant::now();
+            let pairs = library.pairs(&recipe);
+            let rows = eval::of_pairs(&pairs);
+            let [(mean, worst), _] = eval::mean_and_worst(&rows);
+            let dev: Vec<String> = rows.iter().map(|r| format!("{:.0}", r.caught_at_1)).collect();
+            let mut o = format!("mean {mean:.1} worst {worst:.1} [{}]", dev.join(" "));
+            for r in eval::whole_model(&library, &pairs, Some("trec"), &recipe) {
+                o += &if r.spam == "blind" { format!(" | trec {:.2} {:.1} {:.1} odds {:.2}/{:.1} ece {:.1}", r.one_minus_auc_percent, r.caught_at_0_1, r.caught_at_1, r.false_positives_at_half, r.caught_at_half, r.calibration_error) } else { format!(" | {} {:.2}", r.ham, r.false_positives_at_half) };
+            }
+            println!("{}\n   {o} | {:.0}s", line, t.elapsed().as_secs_f64());
+        }
+        return Ok(Vec::new());
+    }
+    let recipe = recipe();
+    let pairs = library.pairs(&recipe);
+    if args.adapt {
+        let padded = if args.padded {
+            corpus::padded_spam(&folders)?
+        } else {
+            Vec::new()
+        };
+        return Ok(protocols::adapted(&library, &pairs, &padded, &recipe));
+    }
+    let mut rows = eval::of_pairs(&pairs);
+    let blind = args.blind.as_ref().and_then(|folder| folder.file_name());
+    rows.extend(eval::whole_model(
+        &library,
+        &pairs,
+        blind.map(|n| n.to_string_lossy()).as_deref(),
+        &recipe,
+    ));
+    Ok(rows)
+}
+
 /// The given model on the given corpora: each corpus' ham against all their spam.
 fn judge(args: &EvalArgs) -> Result<Vec<Figures>, OfflineError> {
     let scorer = match &args.model {
@@ -155,7 +202,7 @@ fn judge(args: &EvalArgs) -> Result<Vec<Figures>, OfflineError> {
     }?;
     let (mut spam, mut hams) = (Vec::new(), Vec::new());
     let mut extractor = Extractor::default();
-    for folder in &args.corpora {
+    for folder in &args.judged {
         let mut ham = Vec::new();
         for (is_spam, path) in corpus::index(folder)? {
             let raw = offline::read(&path)?;
@@ -187,14 +234,14 @@ fn judge(args: &EvalArgs) -> Result<Vec<Figures>, OfflineError> {
         .collect())
 }
 
-const HEADING: &str = "ham of           spam of, or protocol    ham  spam  (1-AUC)%  FP@.5%  caught@.5%  @0.1%FP (95 % interval)  \
-                       @0.5%FP  @1%FP (95 % interval)  calib.err%";
+const HEADING: &str = "ham of               spam of, or protocol    ham  spam  (1-AUC)%  FP@.5%  caught@.5%  @0.1%FP (95 % interval)  \
+                       @0.5%FP  @1%FP (95 % interval)  priors@1%  calib.err%";
 
 fn row(f: &Figures) -> String {
     let [ham, spam] = f.messages;
     let interval = |[low, high]: [f64; 2]| format!("({low:>5.1}-{high:>5.1})");
     format!(
-        "{:<16} {:<21} {ham:>5} {spam:>5}  {:>8.3}  {:>6.2}  {:>10.1}  {:>7.1} {}   {:>7.1}  {:>5.1} {}  {:>10.1}",
+        "{:<20} {:<21} {ham:>5} {spam:>5}  {:>8.3}  {:>6.2}  {:>10.1}  {:>7.1} {}   {:>7.1}  {:>5.1} {}  {:>9.1}  {:>10.1}",
         f.ham,
         f.spam,
         f.one_minus_auc_percent,
@@ -205,6 +252,7 @@ fn row(f: &Figures) -> String {
         f.caught_at_0_5,
         f.caught_at_1,
         interval(f.interval_at_1),
+        f.untrained_at_1,
         f.calibration_error
     )
 }

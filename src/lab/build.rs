@@ -1,146 +1,94 @@
 //! The whole recipe: weights, calibration on messages not trained on, quantised file with manifest.
 
-use super::corpus::{Corpus, CorpusMessage};
+use super::corpus::CorpusMessage;
+use super::held_out::{self, Left, Library, Pair};
+use super::sources::{self, JUDGED_SPAM};
 use super::train::{self, Dice, Recipe, Weights};
-use crate::score::calibrate::{self, Point};
-use crate::score::dense;
-use crate::score::features::Sample;
-use crate::score::model::Model;
-use crate::score::text::{GRAMS_AT, PAIRS_AT};
-use std::sync::OnceLock;
-
-/// Corpora whose terms allow a shipped model. Others are for judging it only.
-pub(crate) const TRAINABLE: [&str; 5] = [
-    "spamassassin",
-    "cwl_email_corpus",
-    "glitchy_spam_archive",
-    "foff_milter_old",
-    "bounces",
-];
-
-/// Nats taken off every log-likelihood ratio. The spam and ham held out from each other still come
-/// from the same folders; an unfamiliar sender's ordinary mail lies further towards spam than
-/// held-out ham does.
-pub(in crate::lab) const CAUTION: f32 = 0.4;
+use crate::score::model::{Model, Prototype};
 
 /// Spam messages shipped for replay and for the calibration of tenants; fewer cost points
 /// (models/README.md).
 const PROTOTYPES: usize = 800;
 
-/// Margins of every message by weights that saw neither the spam of its corpus nor, for ham, its
-/// fold.
-pub(in crate::lab) fn held_out_margins(items: &[&CorpusMessage], recipe: &Recipe) -> Vec<Point> {
-    let mut spam_sources: Vec<u8> = items.iter().filter(|i| i.spam).map(|i| i.source).collect();
-    spam_sources.sort_unstable();
-    spam_sources.dedup();
-    let shares = train::importance(items);
-    let folds = spam_sources.len().max(1);
-    let mut points = Vec::new();
-    for (fold, source) in spam_sources.iter().enumerate() {
-        // Ham is cut into runs, since neighbours in a corpus are often of one thread.
-        let tested = |at: usize, item: &CorpusMessage| {
-            if item.spam {
-                item.source == *source
-            } else {
-                at / 50 % folds == fold
-            }
-        };
-        let train: Vec<&CorpusMessage> = items
-            .iter()
-            .enumerate()
-            .filter(|(at, i)| !tested(*at, i))
-            .map(|(_, i)| *i)
-            .collect();
-        let weights = train::fit(&train, recipe);
-        let held = items
-            .iter()
-            .zip(&shares)
-            .enumerate()
-            .filter(|(at, (i, _))| tested(*at, i));
-        points.extend(
-            held.map(|(_, (item, share))| (weights.margin(&item.sample), item.spam, *share)),
-        );
-    }
-    points
-}
-
-/// Builds the model of `items`.
+/// Builds the model of all corpora that may train one, without the sources `left` out.
 pub(crate) fn build(
-    corpora: &[Corpus],
-    items: &[CorpusMessage],
+    library: &Library<'_>,
+    left: Left<'_>,
+    pairs: &[Pair],
     recipe: &Recipe,
     date: &str,
 ) -> Model {
-    let all: Vec<&CorpusMessage> = items.iter().collect();
-    let weights = train::fit(&all, recipe);
-    let (slope, offset) = calibrate::platt(&held_out_margins(&all, recipe));
+    let weights = train::fit(&library.lessons(left), recipe);
+    let (slope, offset) = held_out::calibration(pairs);
     let mut model = quantise(&weights);
-    (model.slope, model.offset) = (slope, offset - CAUTION);
-    model.prototypes = prototypes(items, recipe.seed);
-    let listed: Vec<_> = corpora
+    (model.slope, model.offset) = (slope, offset);
+    model.prototypes = prototypes(library, left, recipe, &model);
+    let listed: Vec<_> = library
+        .corpora
         .iter()
-        .map(|c| serde_json::json!({"name": c.name, "spam": c.spam, "ham": c.ham}))
+        .filter_map(|c| {
+            let weight = sources::weight(&c.name)?;
+            Some(
+                serde_json::json!({"name": c.name, "spam": c.spam, "ham": c.ham,
+                "weight_named": weight.named, "weight_text": weight.text}),
+            )
+        })
         .collect();
-    model.manifest = serde_json::json!({"date": date, "corpora": listed, "recipe": recipe, "caution_nats": CAUTION}).to_string();
+    model.manifest =
+        serde_json::json!({"date": date, "corpora": listed, "recipe": recipe}).to_string();
     model
 }
 
-/// Rounds weights to eight bits, one scale per group.
-fn quantise(weights: &Weights) -> Model {
-    let bounds = [
-        0..PAIRS_AT as usize,
-        PAIRS_AT as usize..GRAMS_AT as usize,
-        GRAMS_AT as usize..weights.hashed.len(),
-    ];
-    let mut out = Vec::with_capacity(weights.hashed.len());
-    let scales = bounds.map(|range| {
-        let group = weights.hashed.get(range).unwrap_or_default();
-        let scale = group.iter().fold(0.0_f32, |m, w| m.max(w.abs())).max(1e-6) / 127.0;
-        out.extend(group.iter().map(|w| (w / scale).round() as i8));
-        scale
-    });
+/// Rounds weights to eight bits.
+pub(crate) fn quantise(weights: &Weights) -> Model {
+    let largest = weights.hashed.iter().fold(0.0_f32, |m, w| m.max(w.abs()));
+    let scale = largest.max(1e-6) / 127.0;
     Model {
-        weights: out,
-        scales,
-        dense: std::array::from_fn::<f32, { dense::COUNT }, _>(|i| {
-            weights.dense.get(i).copied().unwrap_or_default()
-        }),
+        weights: weights
+            .hashed
+            .iter()
+            .map(|w| (w / scale).round() as i8)
+            .collect(),
+        scale,
+        dense: weights.dense,
         trees: weights.trees.clone(),
         bias: weights.bias,
         slope: 1.0,
         offset: 0.0,
         prototypes: Vec::new(),
         manifest: String::new(),
-        replayed: OnceLock::new(),
     }
 }
 
-/// Spam to replay: the same number from each corpus, of middling length.
-fn prototypes(items: &[CorpusMessage], seed: u64) -> Vec<Sample> {
-    let mut dice = Dice::new(seed ^ 0x9e37);
-    let mut sources: Vec<u8> = items.iter().filter(|i| i.spam).map(|i| i.source).collect();
-    sources.sort_unstable();
-    sources.dedup();
+/// Spam to replay: the same number from each real corpus, of middling length.
+fn prototypes(
+    library: &Library<'_>,
+    left: Left<'_>,
+    recipe: &Recipe,
+    model: &Model,
+) -> Vec<Prototype> {
+    let mut dice = Dice::new(recipe.seed ^ 0x9e37);
     let mut picked = Vec::new();
-    for source in &sources {
-        let mut fitting: Vec<&CorpusMessage> = items
-            .iter()
-            .filter(|i| i.spam && i.source == *source && (30..=400).contains(&i.sample.words.len()))
-            .collect();
+    let here: Vec<&str> = JUDGED_SPAM
+        .into_iter()
+        .filter(|s| left.spam != Some(s) && library.of(s, true).next().is_some())
+        .collect();
+    for source in &here {
+        let middling = |i: &&CorpusMessage| (30..=400).contains(&i.sample.words.len());
+        let mut fitting: Vec<_> = library.of(source, true).filter(middling).collect();
         dice.shuffle(&mut fitting);
-        picked.extend(
-            fitting
-                .into_iter()
-                .take(PROTOTYPES / sources.len().max(1))
-                .map(|i| {
-                    let mut sample = i.sample.clone();
-                    for list in [&mut sample.words, &mut sample.pairs, &mut sample.grams] {
-                        list.sort_unstable();
-                    }
-                    sample
-                }),
-        );
+        picked.extend(fitting.into_iter().take(PROTOTYPES / here.len().max(1)));
     }
     dice.shuffle(&mut picked);
-    picked
+    picked.into_iter().map(|i| prototype(i, model)).collect()
+}
+
+fn prototype(item: &CorpusMessage, model: &Model) -> Prototype {
+    let llr = model.llr(model.margin_of(&item.sample).total()) as f32;
+    let mut sample = item.sample.clone();
+    sample.pairs = Vec::new();
+    for list in [&mut sample.words, &mut sample.grams] {
+        list.sort_unstable();
+    }
+    Prototype { llr, sample }
 }

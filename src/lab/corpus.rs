@@ -1,7 +1,10 @@
 //! Indexed corpora on disk: a folder with messages and an `index` of lines `spam|ham path`.
 
+use crate::mail::header;
 use crate::score::dense;
 use crate::score::features::{Extractor, Sample};
+use sha2::{Digest, Sha256};
+use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -40,7 +43,7 @@ pub enum CorpusError {
         source: io::Error,
     },
     /// A line of an index is wrong.
-    #[error("{}:{line}: expected `spam PATH` or `ham PATH`", file.display())]
+    #[error("{}:{line}: expected `spam PATH` or `ham PATH`, and perhaps a language", file.display())]
     Line {
         /// The index that the line stands in.
         file: PathBuf,
@@ -71,35 +74,68 @@ impl CorpusError {
     }
 }
 
-/// The lines of an index: label and path, in order.
+/// Places of an index in a folder.
+const INDEX: [&str; 3] = ["index", "full/index", "label/index"];
+
+/// The index of a folder, if it is a corpus.
+fn index_of(folder: &Path) -> Option<PathBuf> {
+    let files = INDEX.into_iter().map(|name| folder.join(name));
+    files.into_iter().find(|file| file.is_file())
+}
+
+/// The lines of an index: label and path, in order. Paths are relative to the folder of the index.
 pub fn index(folder: &Path) -> Result<Vec<(bool, PathBuf)>, CorpusError> {
-    let file = folder.join("index");
+    let file = index_of(folder).unwrap_or_else(|| folder.join("index"));
     let text = fs::read_to_string(&file).map_err(CorpusError::unreadable(&file))?;
+    let beside = file.parent().unwrap_or(folder);
     let mut entries = Vec::new();
     for (number, line) in text
         .lines()
         .enumerate()
         .filter(|(_, l)| !l.trim().is_empty())
     {
-        let wrong = || CorpusError::Line {
-            file: file.clone(),
-            line: number + 1,
+        let mut fields = line.split_whitespace();
+        let label = match fields.next() {
+            Some("spam") => Some(true),
+            Some("ham") => Some(false),
+            _ => None,
         };
-        let (label, path) = line.split_once(' ').ok_or_else(wrong)?;
-        let spam = match label {
-            "spam" => true,
-            "ham" => false,
-            _ => return Err(wrong()),
-        };
-        entries.push((spam, folder.join(path.trim())));
+        match (label, fields.next(), fields.next(), fields.next()) {
+            (Some(spam), Some(path), _, None) => entries.push((spam, beside.join(path))),
+            _ => {
+                return Err(CorpusError::Line {
+                    file: file.clone(),
+                    line: number + 1,
+                });
+            }
+        }
     }
     Ok(entries)
 }
 
-/// Reads the features of all messages of some corpora. Messages are numbered by the order of
-/// `folders`.
+/// The folders below `roots` that are corpora, by name.
+pub(crate) fn folders(roots: &[PathBuf]) -> Result<Vec<PathBuf>, CorpusError> {
+    let mut found = Vec::new();
+    for root in roots {
+        let before = found.len();
+        for entry in fs::read_dir(root).map_err(CorpusError::unreadable(root))? {
+            let path = entry.map_err(CorpusError::unreadable(root))?.path();
+            if index_of(&path).is_some() {
+                found.push(path);
+            }
+        }
+        if found.len() == before {
+            return Err(CorpusError::NoIndex(root.clone()));
+        }
+    }
+    found.sort_by(|a, b| a.file_name().cmp(&b.file_name()));
+    Ok(found)
+}
+
+/// Reads the features of all messages of some corpora, each text once: what comes again, in the same
+/// or another corpus, is left out. Messages are numbered by the order of `folders`.
 pub(crate) fn load(folders: &[PathBuf]) -> Result<(Vec<Corpus>, Vec<CorpusMessage>), CorpusError> {
-    let (mut corpora, mut items) = (Vec::new(), Vec::new());
+    let (mut corpora, mut items, mut seen) = (Vec::new(), Vec::new(), HashSet::new());
     let mut extractor = Extractor::default();
     for (number, folder) in folders.iter().enumerate() {
         let source = u8::try_from(number).map_err(|_| CorpusError::TooMany)?;
@@ -114,6 +150,9 @@ pub(crate) fn load(folders: &[PathBuf]) -> Result<(Vec<Corpus>, Vec<CorpusMessag
         };
         for (spam, path) in index(folder)? {
             let raw = fs::read(&path).map_err(CorpusError::unreadable(&path))?;
+            if !seen.insert(body_key(&raw)) {
+                continue;
+            }
             extractor.extract(&raw);
             items.push(CorpusMessage {
                 sample: submitted(&extractor),
@@ -131,9 +170,20 @@ pub(crate) fn load(folders: &[PathBuf]) -> Result<(Vec<Corpus>, Vec<CorpusMessag
     Ok((corpora, items))
 }
 
+/// Tells bodies apart; white space does not count.
+fn body_key(raw: &[u8]) -> [u8; 32] {
+    let (_, body) = header::split_message(raw);
+    let solid: Vec<u8> = body
+        .iter()
+        .copied()
+        .filter(|octet| !octet.is_ascii_whitespace())
+        .collect();
+    Sha256::digest(solid).into()
+}
+
 /// The features of a message as it was before it travelled.
 fn submitted(extractor: &Extractor) -> Sample {
-    let mut sample = extractor.sample();
+    let mut sample = extractor.whole_sample();
     sample.dense.retain(|(feature, _)| {
         dense::ALL
             .get(usize::from(*feature))

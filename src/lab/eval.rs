@@ -1,9 +1,11 @@
 //! What a model is worth: figures on held-out corpora.
 
 use super::build;
-use super::corpus::{Corpus, CorpusMessage};
-use super::train::{self, Recipe};
-use crate::score::calibrate;
+use super::corpus::CorpusMessage;
+use super::held_out::{self, Left, Library, Pair};
+use super::sources;
+use super::train::{Recipe, Weights};
+use crate::score::model::Model;
 
 /// The figures of ham held against spam.
 #[derive(Debug, Clone, serde::Serialize)]
@@ -30,6 +32,8 @@ pub(crate) struct Figures {
     pub caught_at_1: f64,
     /// Its 95 % confidence interval, percent.
     pub interval_at_1: [f64; 2],
+    /// Spam that the weights set beforehand catch where 1 % of ham is hit, percent.
+    pub untrained_at_1: f64,
     /// Expected calibration error in 20 bins, both classes weighing the same, percent.
     pub calibration_error: f64,
 }
@@ -101,6 +105,7 @@ pub(crate) fn figures(
         caught_at_0_5: 100.0 * caught(0.005),
         caught_at_1: 100.0 * caught(0.01),
         interval_at_1: interval(caught(0.01)),
+        untrained_at_1: 0.0,
         calibration_error: 100.0 * calibration_error(&ham, &spam),
     }
 }
@@ -131,118 +136,121 @@ fn calibration_error(ham: &[f64], spam: &[f64]) -> f64 {
     bins.iter().map(|(_, p, truth)| (p - truth).abs()).sum()
 }
 
-/// Leave-one-corpus-out: each corpus with ham plays the tenant, against spam of corpora not trained
-/// on. A run trains on the corpora that may feed a shipped model, without the ham of the tenant and
-/// without one corpus' spam; the margins of that spam and that ham are what counts. Calibration is
-/// fitted inside the training part. `padded` is spam with ham words behind it, for a row of its
-/// own; it may be empty.
-pub(crate) fn leave_one_out(
-    corpora: &[Corpus],
-    items: &[CorpusMessage],
-    padded: &[CorpusMessage],
+/// Each pair of sources by a model that saw neither, in nats, and the sums of the weights set
+/// beforehand beside it; then the means over pairs and the worst.
+pub(crate) fn of_pairs(pairs: &[Pair]) -> Vec<Figures> {
+    let (slope, offset) = held_out::calibration(pairs);
+    let nats = |margins: &[f32]| -> Vec<f64> {
+        let line = margins.iter().map(|m| f64::from(slope * m + offset));
+        line.collect()
+    };
+    let mut rows = Vec::new();
+    for pair in pairs {
+        let judged = Ratios {
+            ham: nats(&pair.ham),
+            spam: nats(&pair.spam),
+        };
+        let [spam, ham] = pair.priors.each_ref().map(|margins| wide(margins));
+        let untrained = Ratios { ham, spam };
+        let mut row = figures(
+            pair.ham_source,
+            pair.spam_source,
+            std::slice::from_ref(&judged),
+            judged.spam.len(),
+        );
+        row.untrained_at_1 = 100.0 * untrained.caught(0.01) / untrained.spam.len().max(1) as f64;
+        rows.push(row);
+    }
+    rows
+}
+
+fn wide(margins: &[f32]) -> Vec<f64> {
+    margins.iter().map(|m| f64::from(*m)).collect()
+}
+
+/// The mean and the least of what is caught at 1 % of ham over rows: of the model, and of the
+/// weights set beforehand.
+pub(crate) fn mean_and_worst(rows: &[Figures]) -> [(f64, f64); 2] {
+    let of = |get: fn(&Figures) -> f64| {
+        let values: Vec<f64> = rows.iter().map(get).collect();
+        let mean = values.iter().sum::<f64>() / values.len().max(1) as f64;
+        (mean, values.iter().copied().fold(f64::INFINITY, f64::min))
+    };
+    [of(|f| f.caught_at_1), of(|f| f.untrained_at_1)]
+}
+
+/// What a model says of messages, nats.
+pub(crate) fn ratios<'m>(model: &Model, items: impl Iterator<Item = &'m CorpusMessage>) -> Ratios {
+    let mut judged = Ratios::default();
+    for item in items {
+        let llr = model.llr(model.margin_of(&item.sample).total());
+        let list = if item.spam {
+            &mut judged.spam
+        } else {
+            &mut judged.ham
+        };
+        list.push(llr);
+    }
+    judged
+}
+
+/// Even odds on mail of projects that a model did not see, and, with a blind set, the whole model on
+/// that.
+pub(crate) fn whole_model(
+    library: &Library<'_>,
+    pairs: &[Pair],
+    blind: Option<&str>,
     recipe: &Recipe,
 ) -> Vec<Figures> {
-    let spam_sources = sources_with(corpora, |c| c.spam);
-    let mut out = Vec::new();
-    for tenants in tenant_groups(corpora) {
-        // Per tenant: judged by each model; and the same ham against padded spam.
-        let mut pooled: Vec<[Vec<Ratios>; 2]> =
-            vec![[Vec::new(), Vec::new()]; tenants.sources.len()];
-        for source in &spam_sources {
-            let llr = model_without(corpora, items, recipe, &tenants, *source);
-            let of = |list: &[CorpusMessage], spam: bool, source: u8| -> Vec<f64> {
-                let of_source = |i: &&CorpusMessage| i.spam == spam && i.source == source;
-                list.iter().filter(of_source).map(&llr).collect()
-            };
-            let spam = of(items, true, *source);
-            let padded = of(padded, true, *source);
-            for (tenant, [plain, behind]) in tenants.sources.iter().zip(&mut pooled) {
-                let ham = of(items, false, *tenant);
-                let judged = Ratios {
-                    ham: ham.clone(),
-                    spam: spam.clone(),
-                };
-                out.push(figures(
-                    name(corpora, *tenant),
-                    name(corpora, *source),
-                    std::slice::from_ref(&judged),
-                    spam.len(),
-                ));
-                plain.push(judged);
-                behind.push(Ratios {
-                    ham,
-                    spam: padded.clone(),
-                });
-            }
-        }
-        for (tenant, [plain, behind]) in tenants.sources.iter().zip(&pooled) {
-            let spams = |list: &[Ratios]| list.iter().map(|j| j.spam.len()).sum();
-            let tenant = name(corpora, *tenant);
-            out.push(figures(tenant, "all held out", plain, spams(plain)));
-            if spams(behind) > 0 {
-                out.push(figures(tenant, "all, 150 ham words", behind, spams(behind)));
-            }
-        }
-    }
-    out
-}
-
-/// Corpora whose ham is held out together.
-struct TenantGroup {
-    /// Numbers of the corpora in the list of all.
-    sources: Vec<u8>,
-    /// Their ham may feed a shipped model, so it is taken out of the training.
-    trained: bool,
-}
-
-/// Each corpus with ham by itself; those that are never trained on share their runs.
-fn tenant_groups(corpora: &[Corpus]) -> Vec<TenantGroup> {
-    let mut groups: Vec<TenantGroup> = Vec::new();
-    for source in sources_with(corpora, |c| c.ham) {
-        let trained = build::TRAINABLE.contains(&name(corpora, source));
-        match groups.iter_mut().find(|group| !trained && !group.trained) {
-            Some(group) => group.sources.push(source),
-            None => groups.push(TenantGroup {
-                sources: vec![source],
-                trained,
-            }),
-        }
-    }
-    groups
-}
-
-/// What a model trained without a group's ham and without the spam of one corpus says of a message,
-/// nats.
-fn model_without(
-    corpora: &[Corpus],
-    items: &[CorpusMessage],
-    recipe: &Recipe,
-    tenants: &TenantGroup,
-    spam_source: u8,
-) -> impl Fn(&CorpusMessage) -> f64 {
-    let held = |i: &CorpusMessage| {
-        if i.spam {
-            i.source == spam_source
-        } else {
-            tenants.trained && tenants.sources.contains(&i.source)
-        }
+    let calibrated = |weights: &Weights| {
+        let mut model = build::quantise(weights);
+        (model.slope, model.offset) = held_out::calibration(pairs);
+        model
     };
-    let trainable = |i: &CorpusMessage| build::TRAINABLE.contains(&name(corpora, i.source));
-    let train: Vec<&CorpusMessage> = items.iter().filter(|i| trainable(i) && !held(i)).collect();
-    let weights = train::fit(&train, recipe);
-    let (slope, offset) = calibrate::platt(&build::held_out_margins(&train, recipe));
-    move |i: &CorpusMessage| f64::from(slope * weights.margin(&i.sample) + offset - build::CAUTION)
-}
-
-/// The numbers of the corpora that hold messages of a kind.
-fn sources_with(corpora: &[Corpus], count: impl Fn(&Corpus) -> usize) -> Vec<u8> {
-    let some = (0_u8..).zip(corpora).filter(|(_, c)| count(c) > 0);
-    some.map(|(n, _)| n).collect()
-}
-
-/// The name of a corpus by its number.
-fn name(corpora: &[Corpus], source: u8) -> &str {
-    corpora.get(usize::from(source)).map_or("", |c| &c.name)
+    let halves = [0, 1].map(|half| Left {
+        projects: Some(half),
+        ..Left::default()
+    });
+    let mut left = halves.to_vec();
+    left.extend(blind.map(|_| Left::default()));
+    let fitted: Vec<Model> = library
+        .fit_all(&left, recipe)
+        .iter()
+        .map(calibrated)
+        .collect();
+    let mut rows = Vec::new();
+    type Kind = (&'static str, fn(&str) -> bool);
+    let kinds: [Kind; 2] = [
+        ("applications unseen", sources::is_application),
+        ("newsletters unseen", sources::is_newsletter),
+    ];
+    for (name, is_kind) in kinds {
+        let mut all = Ratios::default();
+        for (model, half) in fitted.iter().zip(0..2) {
+            let unseen = library.half_of_projects(half);
+            let wanted = |i: &&CorpusMessage| {
+                let name = library.name(i);
+                is_kind(name) && unseen.contains(&name)
+            };
+            let judged = ratios(model, library.items.iter().filter(wanted));
+            all.ham.extend(judged.ham);
+        }
+        rows.push(figures(name, "-", &[all], 0));
+    }
+    if let (Some(blind), Some(model)) = (blind, fitted.get(2)) {
+        let wanted = |i: &&CorpusMessage| library.name(i) == blind;
+        let judged = ratios(model, library.items.iter().filter(wanted));
+        let spams = judged.spam.len();
+        let mut row = figures(blind, "blind", &[judged], spams);
+        let priors = |spam| wide(&held_out::prior_margins(library.of(blind, spam)));
+        let untrained = Ratios {
+            ham: priors(false),
+            spam: priors(true),
+        };
+        row.untrained_at_1 = 100.0 * untrained.caught(0.01) / spams.max(1) as f64;
+        rows.push(row);
+    }
+    rows
 }
 
 #[cfg(test)]

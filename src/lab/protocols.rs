@@ -6,8 +6,10 @@
 //! caught is counted together.
 
 use super::build;
-use super::corpus::{Corpus, CorpusMessage};
+use super::corpus::CorpusMessage;
 use super::eval::{Figures, Ratios, figures};
+use super::held_out::{Left, Library, Pair};
+use super::sources::{JUDGED_SPAM, TENANTS};
 use super::train::{Dice, Recipe};
 use crate::score::adapt::{Delta, Label, Lesson};
 use crate::score::model::Model;
@@ -98,61 +100,40 @@ type Rows = Vec<(String, Vec<Ratios>, usize)>;
 
 /// Runs the protocols for every corpus with ham: `after N` own messages, `poisoned`, `mixed` and
 /// `mixed, cold`, in the order of its index unless a row says `shuffled`. `padded` is spam with ham
-/// words behind it, for rows of its own; it may be empty.
+/// words behind it, for rows of its own; it may be empty. Calibration comes from `pairs`.
 pub(crate) fn adapted(
-    corpora: &[Corpus],
-    items: &[CorpusMessage],
+    library: &Library<'_>,
+    pairs: &[Pair],
     padded: &[CorpusMessage],
     recipe: &Recipe,
 ) -> Vec<Figures> {
-    let name = |n: u8| {
-        corpora
-            .get(usize::from(n))
-            .map(|c| c.name.clone())
-            .unwrap_or_default()
-    };
-    let trainable = |i: &CorpusMessage| build::TRAINABLE.contains(&name(i.source).as_str());
-    let sources = |spam: bool| {
-        let mut list: Vec<u8> = items
-            .iter()
-            .filter(|i| i.spam == spam)
-            .map(|i| i.source)
-            .collect();
-        list.dedup();
-        list.sort_unstable();
-        list.dedup();
-        list
-    };
     let mut out = Vec::new();
-    // Tenants that never feed a model share the models of each spam.
-    let mut shared: Vec<Option<Model>> = vec![None; 256];
-    for tenant in sources(false) {
-        let trained = build::TRAINABLE.contains(&name(tenant).as_str());
+    for (tenant, corpora) in TENANTS {
         let mut rows = Rows::new();
-        for source in sources(true) {
-            let held = |i: &CorpusMessage| {
-                (i.spam && i.source == source) || (!i.spam && i.source == tenant)
+        for source in JUDGED_SPAM {
+            let left = Left {
+                spam: Some(source),
+                ham: corpora,
+                projects: None,
             };
-            let train = || -> Model {
-                let part: Vec<CorpusMessage> = items
-                    .iter()
-                    .filter(|i| trainable(i) && !held(i))
-                    .cloned()
-                    .collect();
-                build::build(corpora, &part, recipe, "")
-            };
-            let model = match shared.get_mut(usize::from(source)) {
-                Some(slot) if !trained => slot.get_or_insert_with(train).clone(),
-                _ => train(),
-            };
-            let lessons = |of: &[CorpusMessage], spam: bool, source: u8| -> Vec<Lesson> {
-                let wanted = of.iter().filter(|i| i.spam == spam && i.source == source);
-                wanted
+            let others: Vec<Pair> = pairs
+                .iter()
+                .filter(|p| p.spam_source != source && !corpora.contains(&p.ham_source))
+                .cloned()
+                .collect();
+            let model = build::build(library, left, &others, recipe, "");
+            let lessons = |items: &mut dyn Iterator<Item = &CorpusMessage>| -> Vec<Lesson> {
+                items
                     .map(|i| Lesson::new(&model, i.sample.clone()))
                     .collect()
             };
-            let (ham, mut spam) = (lessons(items, false, tenant), lessons(items, true, source));
-            let padded = lessons(padded, true, source);
+            let mut ham = lessons(&mut corpora.iter().flat_map(|name| library.of(name, false)));
+            if corpora.len() > 1 {
+                Dice::new(recipe.seed).shuffle(&mut ham);
+            }
+            let mut spam = lessons(&mut library.of(source, true));
+            let behind = |i: &&CorpusMessage| library.name(i) == source;
+            let padded = lessons(&mut padded.iter().filter(behind));
             Dice::new(recipe.seed).shuffle(&mut spam);
             run(
                 &mut ProtocolStage {
@@ -166,7 +147,7 @@ pub(crate) fn adapted(
         }
         out.extend(rows.iter().map(|(protocol, judged, orders)| {
             let spams: usize = judged.iter().map(|j| j.spam.len()).sum();
-            figures(&name(tenant), protocol, judged, spams / orders)
+            figures(tenant, protocol, judged, spams / orders)
         }));
     }
     out
@@ -180,10 +161,10 @@ fn note(rows: &mut Rows, protocol: &str, orders: usize, judged: Ratios) {
 }
 
 fn run(stage: &mut ProtocolStage, rows: &mut Rows) {
-    // A small corpus keeps half of its ham to be judged.
+    // A small corpus keeps a third of its ham to be judged.
     for learned in LEARNED
         .into_iter()
-        .filter(|n| *n * 2 <= stage.ham.len() || *n == 0)
+        .filter(|n| *n * 3 / 2 <= stage.ham.len() || *n == 0)
     {
         note(
             rows,
@@ -227,40 +208,4 @@ fn run(stage: &mut ProtocolStage, rows: &mut Rows) {
         note(rows, "mixed, shuffled", SHUFFLED as usize, warm);
         note(rows, "mixed, shuffled, cold", SHUFFLED as usize, cold);
     }
-}
-
-/// Every message of a corpus is judged, then learned by its label, in the order of the index; by a
-/// model that saw nothing of it.
-pub(crate) fn online(corpora: &[Corpus], items: &[CorpusMessage], recipe: &Recipe) -> Vec<Figures> {
-    let mut out = Vec::new();
-    for (number, corpus) in (0_u8..)
-        .zip(corpora)
-        .filter(|(_, c)| c.spam > 0 && c.ham > 0)
-    {
-        let trainable = |i: &CorpusMessage| {
-            i.source != number
-                && corpora
-                    .get(usize::from(i.source))
-                    .is_some_and(|c| build::TRAINABLE.contains(&c.name.as_str()))
-        };
-        let part: Vec<CorpusMessage> = items.iter().filter(|i| trainable(i)).cloned().collect();
-        let model = build::build(corpora, &part, recipe, "");
-        let (mut delta, mut judged) = (Delta::default(), Ratios::default());
-        for item in items.iter().filter(|i| i.source == number) {
-            let lesson = Lesson::new(&model, item.sample.clone());
-            (if item.spam {
-                &mut judged.spam
-            } else {
-                &mut judged.ham
-            })
-            .push(llr(&delta, &lesson));
-            delta.learn(
-                &model,
-                &lesson,
-                if item.spam { Label::Spam } else { Label::Ham },
-            );
-        }
-        out.push(figures(&corpus.name, "online", &[judged], corpus.spam));
-    }
-    out
 }

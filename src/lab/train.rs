@@ -1,57 +1,75 @@
-//! Training: logistic regression by AdaGrad on length-normalised binary features, another on the
-//! named ones that begins at what is known of them, and boosted trees.
+//! Training: four unlike opinions on a message, each divided by its own spread and added.
 //!
-//! The same corpora, recipe and seed give the same octets. Nothing here runs in parallel or asks
-//! the clock.
+//! The weights set beforehand, a plain regression and boosted trees look at the named features,
+//! another regression at the hashed text. Each errs in its own way on mail from elsewhere, so their
+//! sum errs less than the best of them. The same corpora, recipe and seed give the same octets.
 
+use super::boosting::{self, Boosting, Example};
 use super::corpus::CorpusMessage;
-use crate::lab::boosting::{self, Boosting, Example};
+use super::regression;
+use super::sources::Weight;
 use crate::score::dense::{self, Direction};
 use crate::score::features::Sample;
 use crate::score::model::norm;
 use crate::score::text::SPACE;
 use crate::score::trees::{self, Tree};
+use std::collections::BTreeMap;
 
-/// The knobs, written into the manifest.
-#[derive(Debug, Clone, Copy, serde::Serialize)]
+/// How a model is trained; written into the manifest.
+#[derive(Debug, Clone, Copy, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 pub(crate) struct Recipe {
-    /// Passes over the data.
-    pub epochs: u32,
-    /// Step of AdaGrad for hashed features.
+    /// How much the weights set beforehand count.
+    pub priors: f64,
+    /// How much the regression on named features counts.
+    pub regression: f64,
+    /// How much the trees count.
+    pub trees: f64,
+    /// How much the text counts.
+    pub text: f64,
+    /// Penalty of the regression.
+    pub penalty: f64,
+    /// Passes over the text of all messages.
+    pub passes: u32,
+    /// Step of AdaGrad for the text.
     pub rate: f32,
-    /// Step for named features.
-    pub named_rate: f32,
-    /// How strongly named weights are held to what was known before.
-    pub hold: f32,
-    /// Shrinking of every touched hashed weight per step, against the step.
-    pub shrink: f32,
-    /// Share of the hashed text's own margin that joins the whole.
-    pub text_share: f32,
-    /// Messages a hashed feature must occur in.
-    pub min_messages: u16,
-    /// Corpora a hashed feature must occur in.
-    pub min_sources: u32,
     /// Order of the messages.
     pub seed: u64,
     /// Settings of the boosted trees.
     pub boosting: Boosting,
+    pub bags: usize,
+    pub agree: f32,
+    pub named_bags: usize,
+    pub text_power: f64,
 }
 
 impl Default for Recipe {
     fn default() -> Self {
         Self {
-            epochs: 4,
-            rate: 0.3,
-            named_rate: 0.01,
-            hold: 0.2,
-            shrink: 5e-2,
-            text_share: 0.1,
-            min_messages: 4,
-            min_sources: 2,
-            seed: 20_261_122,
+            priors: 1.0,
+            regression: 1.0,
+            trees: 1.0,
+            text: 1.5,
+            penalty: 1.0,
+            passes: 2,
+            rate: 0.5,
+            seed: 20_261_130,
             boosting: Boosting::default(),
+            bags: 1,
+            agree: 0.0,
+            named_bags: 1,
+            text_power: 1.0,
         }
     }
+}
+
+/// A message to learn from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Lesson<'a> {
+    /// The message.
+    pub message: &'a CorpusMessage,
+    /// How much it counts.
+    pub weight: Weight,
 }
 
 /// What training yields, before it is quantised for the model file.
@@ -70,57 +88,41 @@ pub(crate) struct Weights {
 impl Weights {
     /// The margin of a message.
     pub(crate) fn margin(&self, sample: &Sample) -> f32 {
-        let row = trees::row(&sample.dense);
-        self.text(sample)
-            + self.named(sample)
-            + self
-                .trees
-                .iter()
-                .map(|t| t.answer(&row, |_, _| {}))
-                .sum::<f32>()
-    }
-
-    /// What hashed text says.
-    fn text(&self, sample: &Sample) -> f32 {
-        groups(sample)
-            .into_iter()
-            .map(|(list, scale)| scale * self.sum(list))
-            .sum()
-    }
-
-    /// What named features say, bias included.
-    fn named(&self, sample: &Sample) -> f32 {
-        let of = |feature: u8| {
-            self.dense
-                .get(usize::from(feature))
-                .copied()
-                .unwrap_or_default()
-        };
+        let of = |feature: u8| self.dense.get(usize::from(feature)).copied();
+        let named = sample.dense.iter();
         self.bias
-            + sample
-                .dense
-                .iter()
-                .map(|(feature, value)| of(*feature) * value)
+            + text_margin(&self.hashed, sample)
+            + named
+                .map(|(feature, value)| of(*feature).unwrap_or_default() * value)
                 .sum::<f32>()
-    }
-
-    fn sum(&self, list: &[u32]) -> f32 {
-        list.iter()
-            .map(|i| self.hashed.get(*i as usize).copied().unwrap_or_default())
-            .sum()
+            + answers(&self.trees, sample)
     }
 }
 
-/// The three hashed groups with their normalisation.
-pub(crate) fn groups(sample: &Sample) -> [(&[u32], f32); 3] {
-    [
-        (&sample.words, norm(sample.words.len(), 0)),
-        (&sample.pairs, norm(sample.pairs.len(), 1)),
-        (&sample.grams, norm(sample.grams.len(), 2)),
-    ]
+/// What trees answer.
+fn answers(trees: &[Tree], sample: &Sample) -> f32 {
+    let row = trees::row(&sample.dense);
+    trees.iter().map(|t| t.answer(&row, |_, _| {})).sum()
 }
 
-/// SplitMix64: a small generator whose stream never changes with a library.
+/// The hashed features of a message.
+fn hashed(sample: &Sample) -> impl Iterator<Item = usize> {
+    let lists = [&sample.words, &sample.pairs, &sample.grams];
+    lists.into_iter().flatten().map(|index| *index as usize)
+}
+
+/// How many hashed features a message has.
+fn count(sample: &Sample) -> usize {
+    sample.words.len() + sample.pairs.len() + sample.grams.len()
+}
+
+/// What hashed text says.
+fn text_margin(weights: &[f32], sample: &Sample) -> f32 {
+    let sum: f32 = hashed(sample).filter_map(|index| weights.get(index)).sum();
+    sum * norm(count(sample))
+}
+
+/// `SplitMix64`: a small generator whose stream never changes with a library.
 pub(crate) struct Dice(u64);
 
 impl Dice {
@@ -145,175 +147,178 @@ impl Dice {
     }
 }
 
-/// How much each message counts: both classes alike, and within a class each corpus by the square
-/// root of its size, so that neither the largest decides alone nor the smallest shouts.
-pub(in crate::lab) fn importance(items: &[&CorpusMessage]) -> Vec<f32> {
-    let mut counts = vec![[0_f32; 2]; 256];
-    for item in items {
-        if let Some(slot) = counts
-            .get_mut(usize::from(item.source))
-            .and_then(|c| c.get_mut(usize::from(item.spam)))
-        {
-            *slot += 1.0;
-        }
+/// How much each message counts: both classes alike, and within a class each corpus by its weight to
+/// a power. At 1 every message counts alike; at a half the largest corpus does not decide alone.
+fn importance(lessons: &[Lesson<'_>], power: f64) -> Vec<f64> {
+    let mut masses: BTreeMap<(bool, u8), f64> = BTreeMap::new();
+    for lesson in lessons {
+        let key = (lesson.message.spam, lesson.message.source);
+        *masses.entry(key).or_default() += lesson.weight.named;
     }
-    let count = |source: u8, spam: bool| {
-        counts
-            .get(usize::from(source))
-            .and_then(|c| c.get(usize::from(spam)))
-            .copied()
-            .unwrap_or_default()
+    let total = |spam: bool| {
+        let of_class = masses.iter().filter(|((class, _), _)| *class == spam);
+        of_class.map(|(_, mass)| mass.powf(power)).sum::<f64>()
     };
-    let total = |spam: bool| (0..=255).map(|s| count(s, spam).sqrt()).sum::<f32>();
     let totals = [total(false), total(true)];
-    let half = items.len() as f32 / 2.0;
-    items
-        .iter()
-        .map(|i| {
-            half / totals
-                .get(usize::from(i.spam))
-                .copied()
-                .unwrap_or(1.0)
-                .max(1e-6)
-                / count(i.source, i.spam).max(1.0).sqrt()
-        })
-        .collect()
+    let half = lessons.len() as f64 / 2.0;
+    let of = |lesson: &Lesson<'_>| {
+        let spam = lesson.message.spam;
+        let mass = masses.get(&(spam, lesson.message.source));
+        let mass = mass.copied().unwrap_or(1.0).max(1e-9);
+        let total = totals.get(usize::from(spam)).copied().unwrap_or(1.0);
+        half * lesson.weight.named * mass.powf(power) / total.max(1e-9) / mass
+    };
+    lessons.iter().map(of).collect()
 }
 
-/// Hashed features worth a weight: seen often enough and in enough corpora.
-fn supported(items: &[&CorpusMessage], recipe: &Recipe) -> Vec<bool> {
-    let (mut messages, mut sources) = (vec![0_u16; SPACE], vec![0_u32; SPACE]);
-    for item in items {
-        for index in groups(&item.sample).into_iter().flat_map(|(list, _)| list) {
-            if let (Some(m), Some(s)) = (
-                messages.get_mut(*index as usize),
-                sources.get_mut(*index as usize),
-            ) {
-                *m = m.saturating_add(1);
-                *s |= 1 << (item.source % 32);
-            }
+/// Trains on `lessons`.
+pub(crate) fn fit(lessons: &[Lesson<'_>], recipe: &Recipe) -> Weights {
+    let named: Vec<Lesson<'_>> = lessons
+        .iter()
+        .filter(|l| l.weight.named > 0.0)
+        .copied()
+        .collect();
+    let known = priors();
+    let mut lines = Vec::new();
+    let mut trees = Vec::new();
+    for bag in 0..recipe.named_bags {
+        let named = in_bag(&named, bag, recipe.named_bags);
+        let rows: Vec<regression::Row<'_>> = named
+            .iter()
+            .zip(importance(&named, 1.0))
+            .map(|(l, share)| (l.message.sample.dense.as_slice(), l.message.spam, share))
+            .collect();
+        lines.push(regression::fit(&rows, recipe.penalty));
+        let examples: Vec<Example> = named
+            .iter()
+            .zip(importance(&named, 0.5))
+            .map(|(l, share)| Example {
+                row: trees::row(&l.message.sample.dense),
+                spam: l.message.spam,
+                share,
+            })
+            .collect();
+        let boosting = Boosting { trees: recipe.boosting.trees / recipe.named_bags as u32, ..recipe.boosting };
+        trees.extend(boosting::fit(&examples, &boosting));
+    }
+    let mut line = regression::Line { weights: [0.0; dense::COUNT], constant: 0.0 };
+    for l in &lines {
+        let n = lines.len() as f64;
+        for (w, x) in line.weights.iter_mut().zip(l.weights) { *w += x / n; }
+        line.constant += l.constant / n;
+    }
+    let (mut hashed, mut bias) = (vec![0.0_f32; SPACE], 0.0);
+    let mut signs = vec![0_i8; SPACE];
+    for bag in 0..recipe.bags {
+        let lessons = in_bag(lessons, bag, recipe.bags);
+        let (w, b) = fit_text(&lessons, recipe);
+        bias += b / recipe.bags as f32;
+        for ((h, x), s) in hashed.iter_mut().zip(w).zip(&mut signs) {
+            *h += x / recipe.bags as f32;
+            *s += if x > 0.0 { 1 } else if x < 0.0 { -1 } else { 0 };
         }
     }
-    messages
-        .iter()
-        .zip(&sources)
-        .map(|(m, s)| *m >= recipe.min_messages && s.count_ones() >= recipe.min_sources)
-        .collect()
+    if recipe.agree > 0.0 {
+        for (h, s) in hashed.iter_mut().zip(signs) {
+            if (f32::from(s) * h.signum()) < recipe.agree * recipe.bags as f32 { *h = 0.0; }
+        }
+    }
+    let part = |share: f64, of: &dyn Fn(&Sample) -> f64| {
+        let margins: Vec<f64> = named.iter().map(|l| of(&l.message.sample)).collect();
+        share / deviation(&margins)
+    };
+    let prior_part = part(recipe.priors, &|s| sum_of(&known, s));
+    let line_part = part(recipe.regression, &|s| line.margin(&s.dense));
+    let tree_part = part(recipe.trees, &|s| f64::from(answers(&trees, s))) as f32;
+    let text_part = part(recipe.text, &|s| f64::from(text_margin(&hashed, s))) as f32;
+    trees
+        .iter_mut()
+        .flat_map(|tree| &mut tree.values)
+        .for_each(|value| *value *= tree_part);
+    hashed.iter_mut().for_each(|weight| *weight *= text_part);
+    bias = bias * text_part + (line.constant * line_part) as f32;
+    let mut dense = [0.0; dense::COUNT];
+    for ((weight, prior), learned) in dense.iter_mut().zip(known).zip(line.weights) {
+        *weight = (prior * prior_part + learned * line_part) as f32;
+    }
+    Weights {
+        hashed,
+        dense,
+        bias,
+        trees,
+    }
 }
 
-/// Trains on `items`. Hashed text and named features learn apart: together, the words of a corpus
-/// would explain away what holds everywhere. The trees then learn what the named weights miss.
-pub(crate) fn fit(items: &[&CorpusMessage], recipe: &Recipe) -> Weights {
-    let keep = supported(items, recipe);
-    let importance = importance(items);
-    let known = priors();
-    let mut weights = Weights {
-        hashed: vec![0.0; SPACE],
-        dense: known,
-        bias: 0.0,
-        trees: Vec::new(),
-    };
-    let mut squares = vec![0.0_f32; SPACE];
-    let mut named_squares = [0.0_f32; dense::COUNT];
-    let mut order: Vec<usize> = (0..items.len()).collect();
+pub(in crate::lab) fn sum_of(weights: &[f64; dense::COUNT], sample: &Sample) -> f64 {
+    let of = |at: u8| weights.get(usize::from(at)).copied().unwrap_or_default();
+    let named = sample.dense.iter();
+    named.map(|(at, value)| of(*at) * f64::from(*value)).sum()
+}
+
+fn in_bag<'a>(lessons: &[Lesson<'a>], bag: usize, bags: usize) -> Vec<Lesson<'a>> {
+    if bags < 2 { return lessons.to_vec(); }
+    let mut sources: Vec<(bool, u8)> = lessons.iter().map(|l| (l.message.spam, l.message.source)).collect();
+    sources.sort_unstable();
+    sources.dedup();
+    lessons.iter().filter(|l| sources.iter().position(|s| *s == (l.message.spam, l.message.source)).unwrap() % bags != bag).copied().collect()
+}
+
+/// Standard deviation.
+fn deviation(values: &[f64]) -> f64 {
+    let n = values.len().max(1) as f64;
+    let mean = values.iter().sum::<f64>() / n;
+    let square = values.iter().map(|v| (v - mean) * (v - mean)).sum::<f64>();
+    (square / n).sqrt().max(1e-6)
+}
+
+/// Logistic regression on hashed text by AdaGrad (Duchi, Hazan, Singer 2011): weights and constant.
+/// There is no shrinkage, no balance of classes and no least number of messages: each of them
+/// costs on mail from elsewhere.
+fn fit_text(lessons: &[Lesson<'_>], recipe: &Recipe) -> (Vec<f32>, f32) {
+    let (mut weights, mut squares) = (vec![0.0_f32; SPACE], vec![0.0_f32; SPACE]);
+    let mut bias = 0.0_f32;
+    let balanced: Vec<Lesson<'_>>;
+    let lessons = if recipe.text_power < 1.0 {
+        let mut masses: BTreeMap<(bool, u8), f64> = BTreeMap::new();
+        for l in lessons { *masses.entry((l.message.spam, l.message.source)).or_default() += l.weight.text; }
+        let most = masses.values().copied().fold(0.0, f64::max);
+        balanced = lessons.iter().map(|l| { let m = masses[&(l.message.spam, l.message.source)]; let mut l = *l; l.weight.text *= (m / most).powf(recipe.text_power - 1.0).min(4.0); l }).collect();
+        &balanced
+    } else { lessons };
+    let mut order: Vec<&Lesson<'_>> = lessons.iter().filter(|l| l.weight.text > 0.0).collect();
     let mut dice = Dice::new(recipe.seed);
-    for _ in 0..recipe.epochs {
+    for _ in 0..recipe.passes {
         dice.shuffle(&mut order);
-        for &at in &order {
-            let (Some(item), Some(share)) = (items.get(at), importance.get(at)) else {
-                continue;
-            };
-            let target = if item.spam { 1.0 } else { 0.0 };
-            let error = |margin: f32| (sigmoid(margin) - target) * share;
-            let text_error = error(weights.text(&item.sample));
-            for (list, scale) in groups(&item.sample) {
-                for index in list
-                    .iter()
-                    .map(|i| *i as usize)
-                    .filter(|i| keep.get(*i).copied().unwrap_or(false))
+        for lesson in &order {
+            let sample = &lesson.message.sample;
+            let target = if lesson.message.spam { 1.0 } else { 0.0 };
+            let margin = bias + text_margin(&weights, sample);
+            let error = (sigmoid(margin) - target) * lesson.weight.text as f32;
+            bias -= 0.01 * error;
+            let slope = error * norm(count(sample));
+            for index in hashed(sample) {
+                if let (Some(weight), Some(square)) =
+                    (weights.get_mut(index), squares.get_mut(index))
                 {
-                    if let (Some(w), Some(s)) =
-                        (weights.hashed.get_mut(index), squares.get_mut(index))
-                    {
-                        let slope = text_error * scale + recipe.shrink * *w * share.min(1.0);
-                        *s += slope * slope;
-                        *w -= recipe.rate * slope / (s.sqrt() + 1e-4);
-                    }
+                    *square += slope * slope;
+                    *weight -= recipe.rate * slope / (square.sqrt() + 1e-4);
                 }
             }
-            let named_error = error(weights.named(&item.sample));
-            step_named(
-                &mut weights,
-                &mut named_squares,
-                &known,
-                item,
-                named_error,
-                *share,
-                recipe,
-            );
-            weights.bias -= 0.002 * named_error;
         }
     }
-    for weight in &mut weights.hashed {
-        *weight *= recipe.text_share;
-    }
-    let examples: Vec<Example> = items
-        .iter()
-        .zip(&importance)
-        .map(|(i, share)| Example {
-            row: trees::row(&i.sample.dense),
-            spam: i.spam,
-            share: *share,
-            margin: weights.named(&i.sample),
-        })
-        .collect();
-    weights.trees = boosting::fit(&examples, &recipe.boosting, recipe.seed);
-    weights
+    (weights, bias)
 }
 
 /// The weights before training.
-fn priors() -> [f32; dense::COUNT] {
-    std::array::from_fn::<f32, { dense::COUNT }, _>(|at| match dense::ALL.get(at) {
-        Some(feature) if feature.direction() == Direction::Spam => feature.prior(),
-        Some(feature) if feature.direction() == Direction::Ham => -feature.prior(),
+pub(crate) fn priors() -> [f64; dense::COUNT] {
+    std::array::from_fn::<f64, { dense::COUNT }, _>(|at| match dense::ALL.get(at) {
+        Some(feature) if feature.direction() == Direction::Spam => f64::from(feature.prior()),
+        Some(feature) if feature.direction() == Direction::Ham => -f64::from(feature.prior()),
         _ => 0.0,
     })
 }
 
-fn step_named(
-    weights: &mut Weights,
-    squares: &mut [f32; dense::COUNT],
-    priors: &[f32; dense::COUNT],
-    item: &CorpusMessage,
-    error: f32,
-    share: f32,
-    recipe: &Recipe,
-) {
-    for (feature, value) in &item.sample.dense {
-        let at = usize::from(*feature);
-        let (Some(w), Some(s), Some(name), Some(prior)) = (
-            weights.dense.get_mut(at),
-            squares.get_mut(at),
-            dense::ALL.get(at),
-            priors.get(at),
-        ) else {
-            continue;
-        };
-        let slope = error * value + recipe.hold * (*w - prior) * share;
-        *s += slope * slope;
-        *w -= recipe.named_rate * slope / (s.sqrt() + 1e-1);
-        *w = match name.direction() {
-            Direction::Spam => w.clamp(0.0, MAX_NAMED),
-            Direction::Ham => w.clamp(-MAX_NAMED, 0.0),
-            Direction::Context => 0.0,
-        };
-    }
-}
-
-/// No named feature alone may decide: each is easily imitated or met by accident.
-const MAX_NAMED: f32 = 3.0;
-
 /// The logistic function, from log odds to a probability.
-pub(crate) fn sigmoid(x: f32) -> f32 {
+fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + (-x).exp())
 }

@@ -238,12 +238,9 @@ impl Scorer {
             .zip(extractor.dense())
             .filter(|(_, v)| **v != 0.0)
             .map(|(i, v)| (i, *v));
-        let margin = self.model.margin(
-            words.iter().map(|w| w.index),
-            extractor.text.pairs(),
-            extractor.text.grams(),
-            named,
-        );
+        let margin =
+            self.model
+                .margin(words.iter().map(|w| w.index), extractor.text.lists(), named);
         let shipped = self.model.llr(margin.total());
         let mut weighed = Weighed {
             text: margin.text,
@@ -346,8 +343,7 @@ impl Scorer {
             },
             text,
         );
-        let unit = self.model.scales.first().copied().unwrap_or_default()
-            * model::norm(extractor.text.words().len(), 0);
+        let unit = self.model.scale * model::norm(extractor.text.count());
         for word in strongest(&self.model, extractor) {
             add(
                 &format!("word:{}", extractor.word_text(word)),

@@ -1,23 +1,22 @@
 //! The model file: weights, calibration, prototypes of spam, manifest.
 //!
 //! Layout, all numbers little-endian: magic, format version (u32), size of the index space (u32),
-//! number of named features (u32), scales of the three groups, bias, calibration slope, offset (f32
+//! number of named features (u32), scale of the hashed weights, bias, calibration slope, offset (f32
 //! each), named weights (f32 each), hashed weights (i8 each), number of trees (u32) with each
 //! tree's questions (two octets each) and answers (f32 each), number of prototypes (u32) with each
-//! prototype as counted lists of indices, length and text of the manifest (JSON), SHA-256 of
-//! everything before it.
+//! prototype as its log-likelihood ratio (f32) and counted lists of indices, length and text of the
+//! manifest (JSON), SHA-256 of everything before it.
 
 use super::dense;
 use super::errors::ModelError;
 use super::features::Sample;
-use super::text::{GRAMS_AT, PAIRS_AT, SPACE};
+use super::text::SPACE;
 use super::trees::{self, MAX_TREES, Split, Tree};
 use sha2::{Digest, Sha256};
-use std::sync::OnceLock;
 
 const MAGIC: &[u8; 8] = b"OUTGATE\x01";
 /// Raised whenever features, hashing or layout change: an older model would be misread.
-pub(in crate::score) const FORMAT: u32 = 5;
+pub(in crate::score) const FORMAT: u32 = 6;
 /// Largest model file that is read, octets.
 pub(in crate::score) const MAX_FILE: usize = 4 * 1024 * 1024;
 const MAX_PROTOTYPES: u32 = 1024;
@@ -29,10 +28,10 @@ pub(in crate::score) const MAX_LLR: f64 = 12.0;
 /// A trained classifier: weights, trees and the calibration of their margin.
 #[derive(Debug, Clone)]
 pub struct Model {
-    /// Hashed weights in units of the scale of their group.
+    /// Hashed weights in units of `scale`.
     pub weights: Vec<i8>,
-    /// Value of one unit for words, pairs and runs of four octets.
-    pub scales: [f32; 3],
+    /// Value of one unit.
+    pub scale: f32,
     /// Weights of the named features.
     pub dense: [f32; dense::COUNT],
     /// The second opinion on the named features.
@@ -43,10 +42,18 @@ pub struct Model {
     pub slope: f32,
     pub(crate) offset: f32,
     /// Spam to replay when a tenant's ordinary mail is learned.
-    pub prototypes: Vec<Sample>,
+    pub prototypes: Vec<Prototype>,
     /// How the model was made, JSON.
     pub manifest: String,
-    pub(crate) replayed: OnceLock<Box<[f32]>>,
+}
+
+/// A spam message of the training.
+#[derive(Debug, Clone)]
+pub struct Prototype {
+    /// What a model that did not see its source says of it, nats.
+    pub llr: f32,
+    /// Its features, without pairs of words.
+    pub sample: Sample,
 }
 
 /// The parts of a margin.
@@ -69,15 +76,13 @@ impl Margin {
     }
 }
 
-/// Length normalisation of a group with `n` features. The constant limits the weight of short
-/// texts.
-pub(crate) fn norm(n: usize, group: usize) -> f32 {
-    const SOFTENING: [f32; 3] = [15.0, 15.0, 60.0];
-    1.0 / (n as f32 + SOFTENING.get(group).copied().unwrap_or(15.0)).sqrt()
+/// Length normalisation of `n` hashed features. The constant limits the weight of short texts.
+pub(crate) fn norm(n: usize) -> f32 {
+    1.0 / (n as f32 + 15.0).sqrt()
 }
 
 impl Model {
-    /// Weight of a hashed feature, in margin units before normalisation.
+    /// Weight of a hashed feature, in units of the scale.
     #[inline]
     pub fn weight(&self, index: u32) -> f32 {
         f32::from(
@@ -88,25 +93,21 @@ impl Model {
         )
     }
 
-    fn group(&self, indices: impl ExactSizeIterator<Item = u32>, group: usize) -> f32 {
-        let n = indices.len();
-        let sum: i32 = indices
-            .map(|i| i32::from(self.weights.get(i as usize).copied().unwrap_or_default()))
-            .sum();
-        sum as f32 * self.scales.get(group).copied().unwrap_or_default() * norm(n, group)
-    }
-
-    /// The margin of a message, by its features.
+    /// The margin of a message, by its features: words, and lists of other hashed features.
     pub fn margin(
         &self,
         words: impl ExactSizeIterator<Item = u32>,
-        pairs: &[u32],
-        grams: &[u32],
+        others: [&[u32]; 3],
         named: impl Iterator<Item = (u8, f32)>,
     ) -> Margin {
-        let text = self.group(words, 0)
-            + self.group(pairs.iter().copied(), 1)
-            + self.group(grams.iter().copied(), 2);
+        let n = words.len() + others.iter().map(|list| list.len()).sum::<usize>();
+        let weight = |i: u32| i32::from(self.weights.get(i as usize).copied().unwrap_or_default());
+        let sum: i32 = words.map(weight).sum::<i32>()
+            + others
+                .into_iter()
+                .map(|list| list.iter().map(|i| weight(*i)).sum::<i32>())
+                .sum::<i32>();
+        let text = sum as f32 * self.scale * norm(n);
         let (mut sum, mut row) = (0.0, [0; dense::COUNT]);
         for (feature, value) in named {
             let at = usize::from(feature);
@@ -128,25 +129,13 @@ impl Model {
         }
     }
 
-    /// The margin of kept features.
-    pub(in crate::score) fn margin_of(&self, sample: &Sample) -> Margin {
+    /// The margin of kept features, pairs of words included.
+    pub(crate) fn margin_of(&self, sample: &Sample) -> Margin {
         self.margin(
             sample.words.iter().copied(),
-            &sample.pairs,
-            &sample.grams,
+            [&sample.pairs, &sample.grams, &[]],
             sample.dense.iter().copied(),
         )
-    }
-
-    /// The log-likelihood ratio of each prototype, nats: computed when something is learned for the
-    /// first time.
-    pub(in crate::score) fn prototype_llrs(&self) -> &[f32] {
-        self.replayed.get_or_init(|| {
-            self.prototypes
-                .iter()
-                .map(|p| self.llr(self.margin_of(p).total()) as f32)
-                .collect()
-        })
     }
 
     /// Calibrated log-likelihood ratio of a margin, within ± [`MAX_LLR`].
@@ -165,11 +154,8 @@ impl Model {
         for number in [FORMAT, SPACE as u32, dense::COUNT as u32] {
             out.extend(number.to_le_bytes());
         }
-        let floats = self
-            .scales
-            .iter()
-            .chain([&self.bias, &self.slope, &self.offset])
-            .chain(&self.dense);
+        let floats = [self.scale, self.bias, self.slope, self.offset];
+        let floats = floats.iter().chain(&self.dense);
         out.extend(floats.flat_map(|f| f.to_le_bytes()));
         out.extend(
             self.weights
@@ -187,12 +173,14 @@ impl Model {
             out.extend(tree.values.iter().flat_map(|value| value.to_le_bytes()));
         }
         out.extend((self.prototypes.len() as u32).to_le_bytes());
-        for p in &self.prototypes {
-            for list in [&p.words, &p.pairs, &p.grams] {
+        for prototype in &self.prototypes {
+            out.extend(prototype.llr.to_le_bytes());
+            let sample = &prototype.sample;
+            for list in [&sample.words, &sample.grams] {
                 write_list(&mut out, list);
             }
-            out.extend((p.dense.len() as u32).to_le_bytes());
-            for (feature, value) in &p.dense {
+            out.extend((sample.dense.len() as u32).to_le_bytes());
+            for (feature, value) in &sample.dense {
                 out.push(*feature);
                 out.push((value * 255.0).round() as u8);
             }
@@ -236,7 +224,7 @@ impl Model {
         if hashed as usize != SPACE || named as usize != dense::COUNT {
             return Err(ModelError::OtherFeatures { hashed, named });
         }
-        let scales = [r.f32()?, r.f32()?, r.f32()?];
+        let scale = r.f32()?;
         let (bias, slope, offset) = (r.f32()?, r.f32()?, r.f32()?);
         let mut named = [0.0; dense::COUNT];
         for slot in &mut named {
@@ -251,7 +239,7 @@ impl Model {
             .map(|_| r.tree())
             .collect::<Result<_, _>>()?;
         let prototypes = (0..r.bounded(MAX_PROTOTYPES)?)
-            .map(|_| r.sample())
+            .map(|_| r.prototype())
             .collect::<Result<_, _>>()?;
         let length = r.bounded(MAX_LIST)? as usize;
         let manifest = String::from_utf8(r.take(length)?.to_vec())
@@ -261,7 +249,7 @@ impl Model {
         }
         Ok(Self {
             weights,
-            scales,
+            scale,
             dense: named,
             trees,
             bias,
@@ -269,7 +257,6 @@ impl Model {
             offset,
             prototypes,
             manifest,
-            replayed: OnceLock::new(),
         })
     }
 }
@@ -375,21 +362,19 @@ impl<'a> ModelReader<'a> {
         Ok(tree)
     }
 
-    fn sample(&mut self) -> Result<Sample, ModelError> {
-        let (words, pairs, grams) = (self.list()?, self.list()?, self.list()?);
-        let in_place = words.iter().all(|i| *i < PAIRS_AT) && pairs.iter().all(|i| *i < GRAMS_AT);
-        if !in_place {
-            return Err(ModelError::Impossible("mixes up its groups of features"));
-        }
+    fn prototype(&mut self) -> Result<Prototype, ModelError> {
+        let llr = self.f32()?;
+        let (words, grams) = (self.list()?, self.list()?);
         let mut named = Vec::new();
         for _ in 0..self.bounded(dense::COUNT as u32)? {
             named.push((self.u8()?, f32::from(self.u8()?) / 255.0));
         }
-        Ok(Sample {
+        let sample = Sample {
             words,
-            pairs,
+            pairs: Vec::new(),
             grams,
             dense: named,
-        })
+        };
+        Ok(Prototype { llr, sample })
     }
 }

@@ -8,8 +8,8 @@
 
 /// A text with fewer pairs than this cannot be told from another.
 const LEAST_PAIRS: usize = 16;
-/// Levels of the counter: enough for all pairs of a text (2^18).
-const LEVELS: usize = 19;
+/// Levels of the counter: enough for all pairs of a text (2^21).
+const LEVELS: usize = 22;
 
 /// The fingerprint; 0 for a text too short to tell. Two texts that share the part `s` of their
 /// pairs differ in about `64 · arccos(s) / π` bits; texts that have nothing in common in 32.
@@ -27,9 +27,10 @@ pub(super) fn fingerprint(pairs: &[u32]) -> u64 {
     counts.more_than(pairs.len() / 2).max(1)
 }
 
-/// 64 random bits of a pair. They must never change, because fingerprints are stored.
+/// 64 random bits of a pair, by the first 18 bits of its index. They must never change, because
+/// fingerprints are stored.
 const fn spread(pair: u32) -> u64 {
-    let x = (pair as u64)
+    let x = (pair as u64 >> 3)
         .wrapping_add(1)
         .wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let wide = (x as u128).wrapping_mul(0xbf58_476d_1ce4_e5b9_94d0_49bb_1331_11eb);
@@ -116,9 +117,10 @@ mod tests {
 
     #[test]
     fn small_changes_stay_near_and_other_texts_are_far() {
-        let text: Vec<u32> = (0..400).collect();
-        let changed: Vec<u32> = (0..388).chain(1000..1012).collect();
-        let other: Vec<u32> = (5000..5400).collect();
+        let pairs = |of: std::ops::Range<u32>| of.map(|n| n << 3);
+        let text: Vec<u32> = pairs(0..400).collect();
+        let changed: Vec<u32> = pairs(0..388).chain(pairs(1000..1012)).collect();
+        let other: Vec<u32> = pairs(5000..5400).collect();
         assert_eq!(distance(&text, &text), 0);
         assert!(
             distance(&text, &changed) <= 9,

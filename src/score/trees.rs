@@ -6,7 +6,7 @@
 use super::dense;
 
 /// Levels of questions in a tree.
-pub(crate) const DEPTH: usize = 3;
+pub(crate) const DEPTH: usize = 4;
 /// Inner nodes of a tree, laid out as a heap: the children of `n` are `2n + 1` and `2n + 2`.
 const INNER: usize = (1 << DEPTH) - 1;
 /// Nodes of a tree, leaves included.
@@ -26,7 +26,7 @@ pub struct Split {
     pub threshold: u8,
 }
 
-/// A tree of three questions. Every node has an answer of its own, so that an answer can be
+/// A tree of four questions. Every node has an answer of its own, so that an answer can be
 /// explained by its reasons.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tree {

@@ -99,8 +99,8 @@ impl<'a> FoldedFeatures<'a> {
 
     fn text(words: &'a [u32], grams: &'a [u32]) -> [(&'a [u32], f32); 2] {
         [
-            (words, norm(words.len(), 0)),
-            (grams, GRAMS * norm(grams.len(), 2)),
+            (words, norm(words.len())),
+            (grams, GRAMS / (grams.len() as f32 + 60.0).sqrt()),
         ]
     }
 

@@ -18,7 +18,7 @@ pub use own::SenderShares;
 pub use saved::LARGEST_FILE;
 
 use super::features::Sample;
-use super::model::Model;
+use super::model::{Model, Prototype};
 use folded::{FoldedFeatures, Padded};
 use tail::{Map, RecentScores};
 
@@ -159,9 +159,10 @@ pub struct Lesson {
 }
 
 impl Lesson {
-    /// From the features alone.
-    pub fn new(model: &Model, sample: Sample) -> Self {
+    /// From the features that a model is trained with.
+    pub fn new(model: &Model, mut sample: Sample) -> Self {
         let shipped = model.llr(model.margin_of(&sample).total()) as f32;
+        sample.pairs = Vec::new();
         Self { sample, shipped }
     }
 }
@@ -409,8 +410,10 @@ impl Delta {
         } else {
             turn as usize
         };
-        if let (Some(prototype), Some(llr)) =
-            (model.prototypes.get(at), model.prototype_llrs().get(at))
+        if let Some(Prototype {
+            llr,
+            sample: prototype,
+        }) = model.prototypes.get(at)
         {
             if !by_label && self.turn.is_multiple_of(PADDED_EVERY) {
                 // Only the weights of the padding move: else own words would keep their excuse and
@@ -439,11 +442,10 @@ impl Delta {
         let kept_back = model
             .prototypes
             .iter()
-            .zip(model.prototype_llrs())
             .skip(KEPT_BACK - 1)
             .step_by(KEPT_BACK);
         let kept_back: Vec<f32> = kept_back
-            .map(|(p, llr)| self.raw(llr - OPTIMISM, &FoldedFeatures::new(p)))
+            .map(|p| self.raw(p.llr - OPTIMISM, &FoldedFeatures::new(&p.sample)))
             .collect();
         self.map = Map::fit(self.own.values(), &kept_back, self.spam.values());
     }

@@ -130,7 +130,7 @@ impl Default for Extractor {
 #[derive(Debug, Clone, Default)]
 pub struct Sample {
     pub words: Vec<u32>,
-    /// Hashed pairs of words.
+    /// Hashed pairs of words, only where a model is trained.
     pub pairs: Vec<u32>,
     /// Hashed runs of four octets.
     pub grams: Vec<u32>,
@@ -315,7 +315,16 @@ impl Extractor {
         self.facts
     }
 
-    /// A copy of the features, to keep.
+    /// A copy of the features that a model is trained with.
+    pub fn whole_sample(&self) -> Sample {
+        let [pairs, wide_pairs, _] = self.text.lists();
+        Sample {
+            pairs: [pairs, wide_pairs].concat(),
+            ..self.sample()
+        }
+    }
+
+    /// A copy of the features that are learned while the relay runs, to keep.
     pub fn sample(&self) -> Sample {
         let dense = self
             .dense
@@ -324,10 +333,11 @@ impl Extractor {
             .filter(|(_, v)| **v != 0.0)
             .map(|(i, v)| (i as u8, *v))
             .collect();
+        let [_, _, grams] = self.text.lists();
         Sample {
             words: self.text.words().iter().map(|w| w.index).collect(),
-            pairs: self.text.pairs().to_vec(),
-            grams: self.text.grams().to_vec(),
+            pairs: Vec::new(),
+            grams: grams.to_vec(),
             dense,
         }
     }

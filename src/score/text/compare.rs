@@ -3,7 +3,7 @@
 use super::fold::{
     FoldedChar, HIGH, INNER, Octets, SPECIAL, WORD, chain, fold_foreign, index, word_hash,
 };
-use super::{MAX_WORD, PAIR_BITS, TextFeatures, shapes};
+use super::{MAX_WORD, TextFeatures, shapes};
 
 impl TextFeatures {
     /// Counts pairs of words of another text that this one does not hold, and all its pairs, until
@@ -35,7 +35,7 @@ impl TextFeatures {
                 }
                 if let Some(before) = last.replace(hash) {
                     all += 1;
-                    new += usize::from(!self.pairs.holds(index(chain(before, hash), PAIR_BITS)));
+                    new += usize::from(!self.met.holds(index(chain(before, hash))));
                 }
             };
             if kinds & HIGH != 0 {

@@ -235,10 +235,10 @@ pub(in crate::score) const fn chain(so_far: u64, word: u64) -> u64 {
     (so_far.rotate_left(23) ^ word).wrapping_mul(MIX)
 }
 
-/// The index of a hash among `1 << bits`.
+/// The index of a hash.
 #[inline]
-pub(super) const fn index(hash: u64, bits: u32) -> u32 {
-    (hash.wrapping_mul(MIX) >> (64 - bits)) as u32
+pub(super) const fn index(hash: u64) -> u32 {
+    (hash.wrapping_mul(MIX) >> (64 - super::INDEX_BITS)) as u32
 }
 
 /// The folded form of a character that is not ASCII.

@@ -1,5 +1,5 @@
-//! Folding and hashing of visible text: words, pairs of words and runs of four octets, each at most
-//! once.
+//! Folding and hashing of visible text: words, pairs of words up to four apart and runs of four
+//! octets, each at most once, in one space of indices.
 
 mod compare;
 mod distinct;
@@ -12,21 +12,19 @@ pub(super) use shapes::{is_pictograph, undo_redaction};
 
 use super::dense::{self, Dense};
 use super::phrases::{self, Hit, MAX_WORDS};
-use distinct::Distinct;
+use distinct::{Distinct, Met};
 use fold::{Octets, index};
 
-/// Bits of the index within each group.
-pub(in crate::score) const WORD_BITS: u32 = 17;
-pub(in crate::score) const PAIR_BITS: u32 = 18;
-pub(in crate::score) const GRAM_BITS: u32 = 17;
-/// First index of pairs, of grams, and the size of the whole space.
-pub(crate) const PAIRS_AT: u32 = 1 << WORD_BITS;
-pub(crate) const GRAMS_AT: u32 = PAIRS_AT + (1 << PAIR_BITS);
+/// Bits of the index of a hashed feature.
+const INDEX_BITS: u32 = 21;
 /// Size of the index space of hashed features.
-pub(crate) const SPACE: usize = GRAMS_AT as usize + (1 << GRAM_BITS);
+pub(crate) const SPACE: usize = 1 << INDEX_BITS;
 
-/// Folded octets whose runs of four are hashed; longer texts count by their words.
-const GRAM_TEXT: usize = 4 * 1024;
+/// Folded octets whose wide pairs of words and runs of four are hashed; of a longer text words and
+/// neighbours count.
+const DENSE_TEXT: usize = 4 * 1024;
+/// Words are paired with the next ones up to this far.
+const GAPS: usize = 4;
 /// Words of a stretch whose phrases are also judged alone.
 pub(super) const SEGMENT_WORDS: u32 = 64;
 /// Longest word kept, octets.
@@ -46,9 +44,11 @@ pub(super) struct Word {
 pub(super) struct TextFeatures {
     /// Lower case, digits as 0, links and addresses as one mark, single spaces.
     pub folded: Vec<u8>,
-    words: Distinct<Word, { 1 << (WORD_BITS - 6) }>,
-    pairs: Distinct<u32, { 1 << (PAIR_BITS - 6) }>,
-    grams: Distinct<u32, { 1 << (GRAM_BITS - 6) }>,
+    met: Met,
+    words: Distinct<Word>,
+    pairs: Distinct<u32>,
+    wide_pairs: Distinct<u32>,
+    grams: Distinct<u32>,
     /// Phrases found, each once in a stretch.
     pub phrases: Vec<Hit>,
     /// How often phrases of each named feature were found, repetitions counted.
@@ -69,8 +69,8 @@ struct PrecedingWords {
     /// How many there are in this piece of text, at most as many as a phrase may have before its
     /// last word.
     words: usize,
-    /// Hash of the last one.
-    last: u64,
+    /// Hashes of the last ones, the newest first.
+    last: [u64; GAPS],
     /// Chains of the last one, the last two, and so on. A chain that would begin before the piece
     /// begins with the piece.
     chains: [u64; MAX_WORDS - 1],
@@ -125,9 +125,11 @@ impl Default for TextFeatures {
     fn default() -> Self {
         Self {
             folded: Vec::new(),
-            words: Distinct::new(),
-            pairs: Distinct::new(),
-            grams: Distinct::new(),
+            met: Met::default(),
+            words: Distinct::default(),
+            pairs: Distinct::default(),
+            wide_pairs: Distinct::default(),
+            grams: Distinct::default(),
             phrases: Vec::new(),
             hits: [0; dense::COUNT],
             stats: Stats::default(),
@@ -144,9 +146,10 @@ impl TextFeatures {
     /// Forgets the last message.
     pub(super) fn clear(&mut self) {
         self.folded.clear();
-        self.words.clear();
-        self.pairs.clear();
-        self.grams.clear();
+        self.met.forget(&mut self.words, |word| word.index);
+        for list in [&mut self.pairs, &mut self.wide_pairs, &mut self.grams] {
+            self.met.forget(list, |index| index);
+        }
         for (_, number) in self.phrases.drain(..) {
             if let Some(word) = self.seen_phrases.get_mut(usize::from(number) / 64) {
                 *word = 0;
@@ -164,14 +167,24 @@ impl TextFeatures {
         self.words.items()
     }
 
-    /// Pairs of words, each once.
+    /// Pairs of neighbouring words, each once.
     pub(super) fn pairs(&self) -> &[u32] {
         self.pairs.items()
     }
 
-    /// Runs of four octets, each once.
-    pub(super) fn grams(&self) -> &[u32] {
-        self.grams.items()
+    /// Hashed features beside words: neighbouring words, words that stand two to four apart, runs of
+    /// four octets.
+    pub(super) fn lists(&self) -> [&[u32]; 3] {
+        [
+            self.pairs.items(),
+            self.wide_pairs.items(),
+            self.grams.items(),
+        ]
+    }
+
+    /// How many hashed features there are.
+    pub(super) fn count(&self) -> usize {
+        self.words().len() + self.lists().iter().map(|list| list.len()).sum::<usize>()
     }
 
     /// Takes a word whose folded form begins at `start`.
@@ -184,25 +197,22 @@ impl TextFeatures {
             end: end as u32,
         };
         if end - start >= 2 {
-            let index = index(hash, WORD_BITS);
-            self.words.add(index, word(index));
+            let index = index(hash);
+            self.met.add(&mut self.words, index, word(index));
         }
         if segment == TextSegment::Subject {
-            let index = index(chain(hash, hash), WORD_BITS);
-            self.words.add(index, word(index));
+            let index = index(chain(hash, hash));
+            self.met.add(&mut self.words, index, word(index));
         }
         if std::mem::take(&mut self.cut) {
             self.end_stretch(self.stats.words - 1);
         }
+        self.pair(hash, end);
         let PrecedingWords {
             words,
-            last,
+            last: [first, second, third, _],
             chains: [one, two, three, four],
         } = self.before;
-        if words > 0 {
-            let pair = index(chain(last, hash), PAIR_BITS);
-            self.pairs.add(pair, PAIRS_AT + pair);
-        }
         // Chains that end here: of one word, of two, and so on.
         let chains = [
             chain(0, hash),
@@ -214,7 +224,7 @@ impl TextFeatures {
         let [one, two, three, four, _] = chains;
         self.before = PrecedingWords {
             words: (words + 1).min(MAX_WORDS - 1),
-            last: hash,
+            last: [hash, first, second, third],
             chains: [one, two, three, four],
         };
         self.cut = self.stats.words.is_multiple_of(SEGMENT_WORDS);
@@ -229,6 +239,26 @@ impl TextFeatures {
                 self.find_phrase(known, chain);
                 possible &= possible - 1;
             }
+        }
+    }
+
+    /// Pairs a word, which ends at `end` of the folded text, with those before it.
+    #[inline]
+    fn pair(&mut self, hash: u64, end: usize) {
+        let PrecedingWords { words, last, .. } = self.before;
+        let most = if end <= DENSE_TEXT {
+            words
+        } else {
+            words.min(1)
+        };
+        for (gap, before) in (0..).zip(last).take(most) {
+            // The distance turns the hash: the same words further apart are another pair.
+            let pair = index(chain(before, hash).rotate_left(7 * gap));
+            let list = match gap {
+                0 => &mut self.pairs,
+                _ => &mut self.wide_pairs,
+            };
+            self.met.add(list, pair, pair);
         }
     }
 
@@ -284,11 +314,11 @@ impl TextFeatures {
         }
         let text = self
             .folded
-            .get(..self.folded.len().min(GRAM_TEXT))
+            .get(..self.folded.len().min(DENSE_TEXT))
             .unwrap_or_default();
         for run in text.array_windows() {
-            let gram = u32::from_be_bytes(*run).wrapping_mul(0x9e37_79b1) >> (32 - GRAM_BITS);
-            self.grams.add(gram, GRAMS_AT + gram);
+            let gram = u32::from_be_bytes(*run).wrapping_mul(0x9e37_79b1) >> (32 - INDEX_BITS);
+            self.met.add(&mut self.grams, gram, gram);
         }
     }
 }
