@@ -1,6 +1,7 @@
-//! `outgate model train|eval`.
+//! `outgate model train|eval|render`.
 
 use super::offline::{self, OfflineError};
+use super::render::{self, RenderArgs};
 use crate::lab::build::{self, TRAINABLE};
 use crate::lab::corpus;
 use crate::lab::eval::{self, Figures, Ratios};
@@ -26,6 +27,8 @@ enum ModelCommand {
     Train(TrainArgs),
     /// Print what a model is worth on indexed corpora.
     Eval(EvalArgs),
+    /// Write messages of the seed grammar as a corpus.
+    Render(RenderArgs),
 }
 
 #[derive(Debug, Args)]
@@ -70,6 +73,7 @@ pub(crate) fn run(args: &ModelArgs) -> ExitCode {
     let done = match &args.command {
         ModelCommand::Train(args) => train(args),
         ModelCommand::Eval(args) => evaluate(args),
+        ModelCommand::Render(args) => render::run(args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
