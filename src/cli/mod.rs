@@ -11,6 +11,7 @@ pub(crate) mod lists;
 pub(crate) mod model;
 mod offline;
 mod policy;
+mod render;
 pub(crate) mod replay;
 pub(crate) mod score;
 mod send;

@@ -1,6 +1,7 @@
-//! `outgate model train|eval`.
+//! `outgate model train|eval|render`.
 
 use super::offline::{self, OfflineError};
+use super::render::{self, RenderArgs};
 use crate::lab::build;
 use crate::lab::corpus;
 use crate::lab::eval::{self, Figures, Ratios};
@@ -27,6 +28,8 @@ enum ModelCommand {
     Train(TrainArgs),
     /// Print what a model is worth on indexed corpora.
     Eval(EvalArgs),
+    /// Write messages of the seed grammar as a corpus.
+    Render(RenderArgs),
 }
 
 #[derive(Debug, Args)]
@@ -74,6 +77,7 @@ pub(crate) fn run(args: &ModelArgs) -> ExitCode {
     let done = match &args.command {
         ModelCommand::Train(args) => train(args),
         ModelCommand::Eval(args) => evaluate(args),
+        ModelCommand::Render(args) => render::run(args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -158,16 +162,33 @@ fn judge_recipe(args: &EvalArgs) -> Result<Vec<Figures>, OfflineError> {
     if let Ok(file) = std::env::var("EXPERIMENTS") {
         for line in std::fs::read_to_string(file)?.lines() {
             let v: serde_json::Value = serde_json::from_str(line)?;
-            let recipe: Recipe = serde_json::from_value(v.get("recipe").cloned().unwrap_or(serde_json::json!({})))?;
-            *crate::lab::sources::OVER.lock().unwrap() = serde_json::from_value(v.get("sources").cloned().unwrap_or(serde_json::json!({})))?;
+            let recipe: Recipe =
+                serde_json::from_value(v.get("recipe").cloned().unwrap_or(serde_json::json!({})))?;
+            *crate::lab::sources::OVER.lock().unwrap() =
+                serde_json::from_value(v.get("sources").cloned().unwrap_or(serde_json::json!({})))?;
             let t = std::time::Instant::now();
             let pairs = library.pairs(&recipe);
             let rows = eval::of_pairs(&pairs);
             let [(mean, worst), _] = eval::mean_and_worst(&rows);
-            let dev: Vec<String> = rows.iter().map(|r| format!("{:.0}", r.caught_at_1)).collect();
+            let dev: Vec<String> = rows
+                .iter()
+                .map(|r| format!("{:.0}", r.caught_at_1))
+                .collect();
             let mut o = format!("mean {mean:.1} worst {worst:.1} [{}]", dev.join(" "));
             for r in eval::whole_model(&library, &pairs, Some("trec"), &recipe) {
-                o += &if r.spam == "blind" { format!(" | trec {:.2} {:.1} {:.1} odds {:.2}/{:.1} ece {:.1}", r.one_minus_auc_percent, r.caught_at_0_1, r.caught_at_1, r.false_positives_at_half, r.caught_at_half, r.calibration_error) } else { format!(" | {} {:.2}", r.ham, r.false_positives_at_half) };
+                o += &if r.spam == "blind" {
+                    format!(
+                        " | trec {:.2} {:.1} {:.1} odds {:.2}/{:.1} ece {:.1}",
+                        r.one_minus_auc_percent,
+                        r.caught_at_0_1,
+                        r.caught_at_1,
+                        r.false_positives_at_half,
+                        r.caught_at_half,
+                        r.calibration_error
+                    )
+                } else {
+                    format!(" | {} {:.2}", r.ham, r.false_positives_at_half)
+                };
             }
             println!("{}\n   {o} | {:.0}s", line, t.elapsed().as_secs_f64());
         }

@@ -1,6 +1,7 @@
 //! The errors of the commands that need no relay, and the files that several of them read.
 
 use crate::lab::corpus::CorpusError;
+use crate::lab::grammar::GrammarError;
 use crate::score::model::Model;
 use crate::score::{ModelError, Scorer};
 use std::io;
@@ -21,6 +22,8 @@ pub(super) enum OfflineError {
     Model(#[from] ModelError),
     #[error(transparent)]
     Corpus(#[from] CorpusError),
+    #[error(transparent)]
+    Grammar(#[from] GrammarError),
     #[error(transparent)]
     Json(#[from] serde_json::Error),
     /// What the command says cannot be written.

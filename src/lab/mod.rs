@@ -5,6 +5,7 @@ pub(crate) mod boosting;
 pub(crate) mod build;
 pub(crate) mod corpus;
 pub(crate) mod eval;
+pub(crate) mod grammar;
 pub(crate) mod held_out;
 pub(crate) mod protocols;
 mod regression;

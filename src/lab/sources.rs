@@ -64,12 +64,19 @@ pub(crate) fn is_newsletter(name: &str) -> bool {
     name.starts_with("news_")
 }
 
-pub(crate) static OVER: std::sync::Mutex<std::collections::BTreeMap<String, [f64; 2]>> = std::sync::Mutex::new(std::collections::BTreeMap::new());
+pub(crate) static OVER: std::sync::Mutex<std::collections::BTreeMap<String, [f64; 2]>> =
+    std::sync::Mutex::new(std::collections::BTreeMap::new());
 /// What a corpus teaches a shipped model; `None` if it may only judge.
 pub(crate) fn weight(name: &str) -> Option<Weight> {
     for (key, [named, text]) in OVER.lock().unwrap().iter() {
-        if name == key || key == "APP" && is_application(name) || key == "NEWS" && is_newsletter(name) {
-            return (named + text > 0.0).then_some(Weight { named: *named, text: *text });
+        if name == key
+            || key == "APP" && is_application(name)
+            || key == "NEWS" && is_newsletter(name)
+        {
+            return (named + text > 0.0).then_some(Weight {
+                named: *named,
+                text: *text,
+            });
         }
     }
     let of = |named, text| Some(Weight { named, text });

@@ -198,13 +198,21 @@ pub(crate) fn fit(lessons: &[Lesson<'_>], recipe: &Recipe) -> Weights {
                 share,
             })
             .collect();
-        let boosting = Boosting { trees: recipe.boosting.trees / recipe.named_bags as u32, ..recipe.boosting };
+        let boosting = Boosting {
+            trees: recipe.boosting.trees / recipe.named_bags as u32,
+            ..recipe.boosting
+        };
         trees.extend(boosting::fit(&examples, &boosting));
     }
-    let mut line = regression::Line { weights: [0.0; dense::COUNT], constant: 0.0 };
+    let mut line = regression::Line {
+        weights: [0.0; dense::COUNT],
+        constant: 0.0,
+    };
     for l in &lines {
         let n = lines.len() as f64;
-        for (w, x) in line.weights.iter_mut().zip(l.weights) { *w += x / n; }
+        for (w, x) in line.weights.iter_mut().zip(l.weights) {
+            *w += x / n;
+        }
         line.constant += l.constant / n;
     }
     let (mut hashed, mut bias) = (vec![0.0_f32; SPACE], 0.0);
@@ -215,12 +223,20 @@ pub(crate) fn fit(lessons: &[Lesson<'_>], recipe: &Recipe) -> Weights {
         bias += b / recipe.bags as f32;
         for ((h, x), s) in hashed.iter_mut().zip(w).zip(&mut signs) {
             *h += x / recipe.bags as f32;
-            *s += if x > 0.0 { 1 } else if x < 0.0 { -1 } else { 0 };
+            *s += if x > 0.0 {
+                1
+            } else if x < 0.0 {
+                -1
+            } else {
+                0
+            };
         }
     }
     if recipe.agree > 0.0 {
         for (h, s) in hashed.iter_mut().zip(signs) {
-            if (f32::from(s) * h.signum()) < recipe.agree * recipe.bags as f32 { *h = 0.0; }
+            if (f32::from(s) * h.signum()) < recipe.agree * recipe.bags as f32 {
+                *h = 0.0;
+            }
         }
     }
     let part = |share: f64, of: &dyn Fn(&Sample) -> f64| {
@@ -256,11 +272,27 @@ pub(in crate::lab) fn sum_of(weights: &[f64; dense::COUNT], sample: &Sample) -> 
 }
 
 fn in_bag<'a>(lessons: &[Lesson<'a>], bag: usize, bags: usize) -> Vec<Lesson<'a>> {
-    if bags < 2 { return lessons.to_vec(); }
-    let mut sources: Vec<(bool, u8)> = lessons.iter().map(|l| (l.message.spam, l.message.source)).collect();
+    if bags < 2 {
+        return lessons.to_vec();
+    }
+    let mut sources: Vec<(bool, u8)> = lessons
+        .iter()
+        .map(|l| (l.message.spam, l.message.source))
+        .collect();
     sources.sort_unstable();
     sources.dedup();
-    lessons.iter().filter(|l| sources.iter().position(|s| *s == (l.message.spam, l.message.source)).unwrap() % bags != bag).copied().collect()
+    lessons
+        .iter()
+        .filter(|l| {
+            sources
+                .iter()
+                .position(|s| *s == (l.message.spam, l.message.source))
+                .unwrap()
+                % bags
+                != bag
+        })
+        .copied()
+        .collect()
 }
 
 /// Standard deviation.
@@ -280,11 +312,25 @@ fn fit_text(lessons: &[Lesson<'_>], recipe: &Recipe) -> (Vec<f32>, f32) {
     let balanced: Vec<Lesson<'_>>;
     let lessons = if recipe.text_power < 1.0 {
         let mut masses: BTreeMap<(bool, u8), f64> = BTreeMap::new();
-        for l in lessons { *masses.entry((l.message.spam, l.message.source)).or_default() += l.weight.text; }
+        for l in lessons {
+            *masses
+                .entry((l.message.spam, l.message.source))
+                .or_default() += l.weight.text;
+        }
         let most = masses.values().copied().fold(0.0, f64::max);
-        balanced = lessons.iter().map(|l| { let m = masses[&(l.message.spam, l.message.source)]; let mut l = *l; l.weight.text *= (m / most).powf(recipe.text_power - 1.0).min(4.0); l }).collect();
+        balanced = lessons
+            .iter()
+            .map(|l| {
+                let m = masses[&(l.message.spam, l.message.source)];
+                let mut l = *l;
+                l.weight.text *= (m / most).powf(recipe.text_power - 1.0).min(4.0);
+                l
+            })
+            .collect();
         &balanced
-    } else { lessons };
+    } else {
+        lessons
+    };
     let mut order: Vec<&Lesson<'_>> = lessons.iter().filter(|l| l.weight.text > 0.0).collect();
     let mut dice = Dice::new(recipe.seed);
     for _ in 0..recipe.passes {
