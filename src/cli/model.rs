@@ -112,7 +112,10 @@ fn train(args: &TrainArgs) -> Result<(), OfflineError> {
         fields.insert("octets".into(), file.len().into());
         fields.insert(
             "calibration".into(),
-            serde_json::json!({"slope": model.slope, "offset": model.offset}),
+            serde_json::json!({
+                "slope": model.calibration.slope, "offset": model.calibration.offset,
+                "even": model.calibration.even, "open": model.calibration.open,
+            }),
         );
     }
     let text = serde_json::to_string_pretty(&manifest)?;

@@ -4,6 +4,7 @@ use super::corpus::CorpusMessage;
 use super::held_out::{self, Left, Library, Pair};
 use super::sources::{self, JUDGED_SPAM};
 use super::train::{self, Dice, Recipe, Weights};
+use crate::score::calibrate::Bent;
 use crate::score::model::{Model, Prototype};
 
 /// Spam messages shipped for replay and for the calibration of tenants; fewer cost points
@@ -19,9 +20,8 @@ pub(crate) fn build(
     date: &str,
 ) -> Model {
     let weights = train::fit(&library.lessons(left), recipe);
-    let (slope, offset) = held_out::calibration(pairs);
     let mut model = quantise(&weights);
-    (model.slope, model.offset) = (slope, offset);
+    model.calibration = held_out::calibration(pairs);
     model.prototypes = prototypes(library, left, recipe, &model);
     let listed: Vec<_> = library
         .corpora
@@ -53,8 +53,7 @@ pub(crate) fn quantise(weights: &Weights) -> Model {
         dense: weights.dense,
         trees: weights.trees.clone(),
         bias: weights.bias,
-        slope: 1.0,
-        offset: 0.0,
+        calibration: Bent::line(1.0, 0.0),
         prototypes: Vec::new(),
         manifest: String::new(),
     }

@@ -139,10 +139,10 @@ fn calibration_error(ham: &[f64], spam: &[f64]) -> f64 {
 /// Each pair of sources by a model that saw neither, in nats, and the sums of the weights set
 /// beforehand beside it; then the means over pairs and the worst.
 pub(crate) fn of_pairs(pairs: &[Pair]) -> Vec<Figures> {
-    let (slope, offset) = held_out::calibration(pairs);
+    let calibration = held_out::calibration(pairs);
     let nats = |margins: &[f32]| -> Vec<f64> {
-        let line = margins.iter().map(|m| f64::from(slope * m + offset));
-        line.collect()
+        let llrs = margins.iter().map(|m| f64::from(calibration.apply(*m)));
+        llrs.collect()
     };
     let mut rows = Vec::new();
     for pair in pairs {
@@ -204,7 +204,7 @@ pub(crate) fn whole_model(
 ) -> Vec<Figures> {
     let calibrated = |weights: &Weights| {
         let mut model = build::quantise(weights);
-        (model.slope, model.offset) = held_out::calibration(pairs);
+        model.calibration = held_out::calibration(pairs);
         model
     };
     let halves = [0, 1].map(|half| Left {

@@ -7,7 +7,7 @@
 use super::corpus::{Corpus, CorpusMessage};
 use super::sources::{self, JUDGED_HAM, JUDGED_SPAM, Weight};
 use super::train::{self, Lesson, Recipe, Weights};
-use crate::score::calibrate::{self, Point};
+use crate::score::calibrate::{Bent, Point};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
@@ -47,7 +47,7 @@ pub(crate) struct Pair {
 }
 
 /// Share of the ham that was left out which may lie above even odds.
-const ABOVE: f64 = 0.015;
+const ABOVE: f32 = 0.015;
 
 impl<'a> Library<'a> {
     /// The name of the corpus of a message.
@@ -189,9 +189,8 @@ pub(crate) fn prior_margins<'m>(items: impl Iterator<Item = &'m CorpusMessage>) 
         .collect()
 }
 
-/// Slope and offset of the calibration: a line fitted to all pairs alike, then moved so that even
-/// odds lie above all but [`ABOVE`] of the ham.
-pub(crate) fn calibration(pairs: &[Pair]) -> (f32, f32) {
+/// The calibration: fitted to all pairs alike, even odds above all but [`ABOVE`] of the ham.
+pub(crate) fn calibration(pairs: &[Pair]) -> Bent {
     let mut points: Vec<Point> = Vec::new();
     for pair in pairs {
         for (margins, spam) in [(&pair.spam, true), (&pair.ham, false)] {
@@ -199,21 +198,5 @@ pub(crate) fn calibration(pairs: &[Pair]) -> (f32, f32) {
             points.extend(margins.iter().map(|m| (*m, spam, share)));
         }
     }
-    let (slope, offset) = calibrate::platt(&points);
-    let mut ham: Vec<(f32, f64)> = points
-        .iter()
-        .filter(|p| !p.1)
-        .map(|p| (p.0, f64::from(p.2)))
-        .collect();
-    ham.sort_by(|a, b| b.0.total_cmp(&a.0));
-    let total: f64 = ham.iter().map(|h| h.1).sum();
-    let mut above = 0.0;
-    let limit = ham.iter().find(|(_, share)| {
-        above += share;
-        above >= ABOVE * total
-    });
-    match limit {
-        Some((margin, _)) => (slope, -slope * margin),
-        None => (slope, offset),
-    }
+    Bent::fit(&points, ABOVE)
 }

@@ -41,6 +41,8 @@ pub(crate) struct Recipe {
     pub agree: f32,
     pub named_bags: usize,
     pub text_power: f64,
+    pub split: bool,
+    pub floor: f32,
 }
 
 impl Default for Recipe {
@@ -59,6 +61,8 @@ impl Default for Recipe {
             agree: 0.0,
             named_bags: 1,
             text_power: 1.0,
+            split: false,
+            floor: 15.0,
         }
     }
 }
@@ -114,6 +118,20 @@ fn hashed(sample: &Sample) -> impl Iterator<Item = usize> {
 /// How many hashed features a message has.
 fn count(sample: &Sample) -> usize {
     sample.words.len() + sample.pairs.len() + sample.grams.len()
+}
+
+fn in_group(sample: &Sample, group: usize) -> impl Iterator<Item = usize> {
+    let lists: [&[u32]; 3] = match group {
+        0 => [&sample.words, &sample.pairs, &sample.grams],
+        1 => [&sample.words, &sample.pairs, &[]],
+        _ => [&[], &[], &sample.grams],
+    };
+    lists.into_iter().flatten().map(|index| *index as usize)
+}
+
+fn group_margin(weights: &[f32], sample: &Sample, group: usize) -> f32 {
+    let sum: f32 = in_group(sample, group).filter_map(|index| weights.get(index)).sum();
+    sum * norm(count(sample))
 }
 
 /// What hashed text says.
@@ -216,12 +234,15 @@ pub(crate) fn fit(lessons: &[Lesson<'_>], recipe: &Recipe) -> Weights {
         line.constant += l.constant / n;
     }
     let (mut hashed, mut bias) = (vec![0.0_f32; SPACE], 0.0);
+    let groups: &[usize] = if recipe.split { &[1, 2] } else { &[0] };
+    for group in groups {
+    let (mut hashed_g, mut bias_g) = (vec![0.0_f32; SPACE], 0.0);
     let mut signs = vec![0_i8; SPACE];
     for bag in 0..recipe.bags {
         let lessons = in_bag(lessons, bag, recipe.bags);
-        let (w, b) = fit_text(&lessons, recipe);
-        bias += b / recipe.bags as f32;
-        for ((h, x), s) in hashed.iter_mut().zip(w).zip(&mut signs) {
+        let (w, b) = fit_text(&lessons, recipe, *group);
+        bias_g += b / recipe.bags as f32;
+        for ((h, x), s) in hashed_g.iter_mut().zip(w).zip(&mut signs) {
             *h += x / recipe.bags as f32;
             *s += if x > 0.0 {
                 1
@@ -233,11 +254,16 @@ pub(crate) fn fit(lessons: &[Lesson<'_>], recipe: &Recipe) -> Weights {
         }
     }
     if recipe.agree > 0.0 {
-        for (h, s) in hashed.iter_mut().zip(signs) {
+        for (h, s) in hashed_g.iter_mut().zip(signs) {
             if (f32::from(s) * h.signum()) < recipe.agree * recipe.bags as f32 {
                 *h = 0.0;
             }
         }
+    }
+    let d: Vec<f64> = named.iter().map(|l| f64::from(group_margin(&hashed_g, &l.message.sample, *group))).collect();
+    let d = deviation(&d) as f32;
+    hashed.iter_mut().zip(hashed_g).for_each(|(h, g)| *h += g / d);
+    bias += bias_g / d;
     }
     let part = |share: f64, of: &dyn Fn(&Sample) -> f64| {
         let margins: Vec<f64> = named.iter().map(|l| of(&l.message.sample)).collect();
@@ -306,7 +332,7 @@ fn deviation(values: &[f64]) -> f64 {
 /// Logistic regression on hashed text by AdaGrad (Duchi, Hazan, Singer 2011): weights and constant.
 /// There is no shrinkage, no balance of classes and no least number of messages: each of them
 /// costs on mail from elsewhere.
-fn fit_text(lessons: &[Lesson<'_>], recipe: &Recipe) -> (Vec<f32>, f32) {
+fn fit_text(lessons: &[Lesson<'_>], recipe: &Recipe, group: usize) -> (Vec<f32>, f32) {
     let (mut weights, mut squares) = (vec![0.0_f32; SPACE], vec![0.0_f32; SPACE]);
     let mut bias = 0.0_f32;
     let balanced: Vec<Lesson<'_>>;
@@ -338,11 +364,11 @@ fn fit_text(lessons: &[Lesson<'_>], recipe: &Recipe) -> (Vec<f32>, f32) {
         for lesson in &order {
             let sample = &lesson.message.sample;
             let target = if lesson.message.spam { 1.0 } else { 0.0 };
-            let margin = bias + text_margin(&weights, sample);
+            let margin = bias + group_margin(&weights, sample, group);
             let error = (sigmoid(margin) - target) * lesson.weight.text as f32;
             bias -= 0.01 * error;
             let slope = error * norm(count(sample));
-            for index in hashed(sample) {
+            for index in in_group(sample, group) {
                 if let (Some(weight), Some(square)) =
                     (weights.get_mut(index), squares.get_mut(index))
                 {

@@ -1,8 +1,95 @@
 //! From margin to log-likelihood ratio: a straight line fitted on messages the weights have not
-//! seen (Platt).
+//! seen (Platt), bent where ordinary mail would lie above even odds.
 
 /// One message: its margin, its label, how much it counts.
 pub(crate) type Point = (f32, bool, f32);
+
+/// In the open range the ratio rises slowly from this to zero (nats).
+pub(in crate::score) const UNSURE: f32 = -0.2;
+/// Outside the open range the ratio returns to the line this many times as fast.
+pub(in crate::score) const RETURN: f32 = 4.0;
+
+/// A map from margin to nats. Monotone.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Bent {
+    /// Nats per unit of margin on the line.
+    pub slope: f32,
+    /// Nats at the margin zero on the line.
+    pub offset: f32,
+    /// Margin of even odds.
+    pub even: f32,
+    /// Margin above which, up to `even`, the ratio is left open: as much ham lies there as spam.
+    pub open: f32,
+}
+
+impl Bent {
+    /// A line that is not bent.
+    pub const fn line(slope: f32, offset: f32) -> Self {
+        let zero = -offset / slope;
+        Self {
+            slope,
+            offset,
+            even: zero,
+            open: zero + UNSURE / slope,
+        }
+    }
+
+    /// The line fitted to `points`, even odds moved up to where at most the share `above` of the ham
+    /// lies above.
+    pub(crate) fn fit(points: &[Point], above: f32) -> Self {
+        let (slope, offset) = platt(points);
+        let zero = -offset / slope;
+        let of = |spam: bool| {
+            let mut list: Vec<(f32, f32)> = points
+                .iter()
+                .filter(|p| p.1 == spam)
+                .map(|p| (p.0, p.2))
+                .collect();
+            list.sort_by(|a, b| b.0.total_cmp(&a.0));
+            let total = list.iter().map(|p| p.1).sum::<f32>().max(1e-9);
+            list.iter_mut().for_each(|p| p.1 /= total);
+            list
+        };
+        let (ham, spam) = (of(false), of(true));
+        let even = from_above(&ham, above).unwrap_or(zero).max(zero);
+        let held: f32 = spam
+            .iter()
+            .filter(|p| p.0 > zero && p.0 < even)
+            .map(|p| p.1)
+            .sum();
+        let hit: f32 = ham.iter().filter(|p| p.0 >= even).map(|p| p.1).sum();
+        let open = from_above(&ham, hit + held).unwrap_or(zero);
+        Self {
+            slope,
+            offset,
+            even,
+            open: open.min(zero + UNSURE / slope),
+        }
+    }
+
+    /// The calibrated ratio, nats.
+    pub fn apply(&self, margin: f32) -> f32 {
+        let line = self.slope * margin + self.offset;
+        if margin >= self.even {
+            line.min(RETURN * self.slope * (margin - self.even))
+        } else if margin > self.open {
+            UNSURE * (self.even - margin) / (self.even - self.open)
+        } else {
+            line.max(UNSURE - RETURN * self.slope * (self.open - margin))
+                .min(UNSURE)
+        }
+    }
+}
+
+/// The value that the share of `falling` lies above.
+fn from_above(falling: &[(f32, f32)], share: f32) -> Option<f32> {
+    let mut above = 0.0;
+    let found = falling.iter().find(|(_, mass)| {
+        above += mass;
+        above >= share
+    });
+    found.map(|(value, _)| *value)
+}
 
 /// Slope and offset so that sigmoid(slope · margin + offset) is the probability of spam at even
 /// odds. Newton's method on two parameters; both classes get the same total weight.

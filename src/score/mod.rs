@@ -311,7 +311,7 @@ impl Scorer {
     /// The strongest reasons, in nats.
     fn symbols(&self, extractor: &Extractor, text: f32, own: f32) -> Vec<Signal> {
         let mut symbols = Vec::with_capacity(24);
-        let slope = self.model.slope;
+        let slope = self.model.calibration.slope;
         let mut add_nats = |name: &str, weight: f32| {
             if weight.abs() >= MIN_SYMBOL {
                 symbols.push(Signal {

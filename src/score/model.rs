@@ -1,12 +1,13 @@
 //! The model file: weights, calibration, prototypes of spam, manifest.
 //!
 //! Layout, all numbers little-endian: magic, format version (u32), size of the index space (u32),
-//! number of named features (u32), scale of the hashed weights, bias, calibration slope, offset (f32
-//! each), named weights (f32 each), hashed weights (i8 each), number of trees (u32) with each
+//! number of named features (u32), scale of the hashed weights, bias, calibration (slope, offset,
+//! even, open; f32 each), named weights (f32 each), hashed weights (i8 each), number of trees (u32) with each
 //! tree's questions (two octets each) and answers (f32 each), number of prototypes (u32) with each
 //! prototype as its log-likelihood ratio (f32) and counted lists of indices, length and text of the
 //! manifest (JSON), SHA-256 of everything before it.
 
+use super::calibrate::Bent;
 use super::dense;
 use super::errors::ModelError;
 use super::features::Sample;
@@ -38,9 +39,8 @@ pub struct Model {
     pub trees: Vec<Tree>,
     /// Added to every margin.
     pub bias: f32,
-    /// Calibration: nats per unit of margin.
-    pub slope: f32,
-    pub(crate) offset: f32,
+    /// From margin to nats.
+    pub calibration: Bent,
     /// Spam to replay when a tenant's ordinary mail is learned.
     pub prototypes: Vec<Prototype>,
     /// How the model was made, JSON.
@@ -140,7 +140,7 @@ impl Model {
 
     /// Calibrated log-likelihood ratio of a margin, within ± [`MAX_LLR`].
     pub fn llr(&self, margin: f32) -> f64 {
-        let llr = f64::from(self.slope) * f64::from(margin) + f64::from(self.offset);
+        let llr = f64::from(self.calibration.apply(margin));
         if llr.is_finite() {
             llr.clamp(-MAX_LLR, MAX_LLR)
         } else {
@@ -154,7 +154,13 @@ impl Model {
         for number in [FORMAT, SPACE as u32, dense::COUNT as u32] {
             out.extend(number.to_le_bytes());
         }
-        let floats = [self.scale, self.bias, self.slope, self.offset];
+        let Bent {
+            slope,
+            offset,
+            even,
+            open,
+        } = self.calibration;
+        let floats = [self.scale, self.bias, slope, offset, even, open];
         let floats = floats.iter().chain(&self.dense);
         out.extend(floats.flat_map(|f| f.to_le_bytes()));
         out.extend(
@@ -225,7 +231,16 @@ impl Model {
             return Err(ModelError::OtherFeatures { hashed, named });
         }
         let scale = r.f32()?;
-        let (bias, slope, offset) = (r.f32()?, r.f32()?, r.f32()?);
+        let bias = r.f32()?;
+        let calibration = Bent {
+            slope: r.f32()?,
+            offset: r.f32()?,
+            even: r.f32()?,
+            open: r.f32()?,
+        };
+        if calibration.slope <= 0.0 || calibration.open > calibration.even {
+            return Err(ModelError::Impossible("has a calibration that falls"));
+        }
         let mut named = [0.0; dense::COUNT];
         for slot in &mut named {
             *slot = r.f32()?;
@@ -253,8 +268,7 @@ impl Model {
             dense: named,
             trees,
             bias,
-            slope,
-            offset,
+            calibration,
             prototypes,
             manifest,
         })

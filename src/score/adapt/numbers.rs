@@ -1,6 +1,7 @@
 //! The numbers of the table in `docs/learning.md`, read from the code.
 
 use super::*;
+use crate::score::calibrate;
 
 macro_rules! numbers {
     ($($path:path),* $(,)?) => {
@@ -47,8 +48,8 @@ pub(crate) const NUMBERS: &[(&str, f64)] = numbers![
     tail::ABOVE_PER_SPAM,
     tail::MAX_BEND,
     tail::LABELS,
-    tail::UNSURE,
-    tail::RETURN,
+    calibrate::UNSURE,
+    calibrate::RETURN,
     folded::GRAMS,
     folded::NAMED,
     folded::LEAST_EVERYDAY,

@@ -4,6 +4,7 @@
 use super::own::SenderShares;
 use super::tail::{Map, RecentScores};
 use super::{Delta, SLOTS};
+use crate::score::calibrate::Bent;
 use crate::score::errors::DeltaError;
 use crate::score::model;
 
@@ -29,10 +30,10 @@ impl Delta {
         let usual = if map.fitted { map.usual } else { 0.0 };
         let floats = [
             fitted,
-            map.slope,
-            map.offset,
-            map.even,
-            map.open,
+            map.bent.slope,
+            map.bent.offset,
+            map.bent.even,
+            map.bent.open,
             usual,
             map.excess,
             self.disagreement,
@@ -80,10 +81,12 @@ impl Delta {
         let (excess, disagreement) = (r.f32()?, r.f32()?);
         let map = if fitted {
             Map {
-                slope,
-                offset,
-                even,
-                open,
+                bent: Bent {
+                    slope,
+                    offset,
+                    even,
+                    open,
+                },
                 usual,
                 excess,
                 fitted,

@@ -1,7 +1,7 @@
 //! Calibration against the tenant's own scores: a line fitted to own ham and unseen spam (Platt),
 //! bent so that hardly any own ham lies above even odds (the tail of own ham taken as exponential).
 
-use crate::score::calibrate;
+use crate::score::calibrate::{self, Bent, UNSURE};
 
 /// How many of the newest scores are kept.
 pub(super) const KEPT: usize = 384;
@@ -16,10 +16,6 @@ pub(super) const TAIL: f32 = 0.1;
 /// The bend hides at most this much (nats): what was learned from a bad tenant must not excuse
 /// everything.
 pub(super) const MAX_BEND: f32 = 5.0;
-/// In the open range the ratio rises slowly from this to zero (nats).
-pub(super) const UNSURE: f32 = -0.2;
-/// Outside the open range the ratio returns to the line this many times as fast.
-pub(super) const RETURN: f32 = 4.0;
 /// With this many labelled spams the bend is not needed.
 pub(super) const LABELS: f32 = 50.0;
 /// Bounds of the slope.
@@ -54,13 +50,8 @@ impl RecentScores {
 /// From the raw score to nats. Monotone.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Map {
-    pub(super) slope: f32,
-    pub(super) offset: f32,
-    /// Raw score of even odds by the tail of own ham.
-    pub(super) even: f32,
-    /// Raw score above which, up to `even`, the ratio is left open: as much own ham lies there as
-    /// spam.
-    pub(super) open: f32,
+    /// Even odds lie where the tail of own ham says.
+    pub(super) bent: Bent,
     /// Raw score below which nine tenths of own ham lie.
     pub(super) usual: f32,
     /// How far the other tenth lies above that, on average.
@@ -72,10 +63,7 @@ pub(super) struct Map {
 impl Default for Map {
     fn default() -> Self {
         Self {
-            slope: 1.0,
-            offset: 0.0,
-            even: 0.0,
-            open: 0.0,
+            bent: Bent::line(1.0, 0.0),
             usual: f32::INFINITY,
             excess: 0.0,
             fitted: false,
@@ -111,11 +99,14 @@ impl Map {
         let even = even.clamp(zero, zero + bend);
         let spam: Vec<f32> = kept_back.iter().chain(labelled).copied().collect();
         let open = open_from(&sorted, &spam, zero, even).min(zero + UNSURE / slope);
-        Self {
+        let bent = Bent {
             slope,
             offset,
             even,
             open,
+        };
+        Self {
+            bent,
             usual,
             excess,
             fitted: true,
@@ -129,41 +120,35 @@ impl Map {
         if !self.fitted {
             return *self;
         }
-        let zero = -self.offset / self.slope;
+        let bent = self.bent;
+        let zero = -bent.offset / bent.slope;
         let even = self.usual + self.excess * (TAIL / (ABOVE + ABOVE_PER_SPAM * spam)).ln();
-        let even = even.min(self.even).max(zero);
-        let left = if self.even > zero {
-            (even - zero) / (self.even - zero)
+        let even = even.min(bent.even).max(zero);
+        let left = if bent.even > zero {
+            (even - zero) / (bent.even - zero)
         } else {
             1.0
         };
-        let top = zero + UNSURE / self.slope;
-        Self {
+        let top = zero + UNSURE / bent.slope;
+        let bent = Bent {
             even,
-            open: top - (top - self.open) * left,
-            ..*self
-        }
+            open: top - (top - bent.open) * left,
+            ..bent
+        };
+        Self { bent, ..*self }
     }
 
     /// The calibrated ratio, nats.
     pub(super) fn apply(&self, raw: f32) -> f32 {
-        let calibrated = if self.fitted { self.bent(raw) } else { raw };
+        let calibrated = if self.fitted {
+            self.bent.apply(raw)
+        } else {
+            raw
+        };
         calibrated.clamp(
             -crate::score::model::MAX_LLR as f32,
             crate::score::model::MAX_LLR as f32,
         )
-    }
-
-    fn bent(&self, raw: f32) -> f32 {
-        let line = self.slope * raw + self.offset;
-        if raw >= self.even {
-            line.min(RETURN * self.slope * (raw - self.even))
-        } else if raw > self.open {
-            UNSURE * (self.even - raw) / (self.even - self.open)
-        } else {
-            line.max(UNSURE - RETURN * self.slope * (self.open - raw))
-                .min(UNSURE)
-        }
     }
 
     /// Whether a message of this score lies outside the nearest nine tenths of own mail.
@@ -199,21 +184,21 @@ mod tests {
         let spam: Vec<f32> = (0..150).map(|n| -4.5 + n as f32 / 15.0).collect();
         let map = Map::fit(&own(), &spam, &[]);
         let exact = -4.0 + (1.0 / ABOVE).ln();
-        assert!((map.even - exact).abs() < 0.4, "{} {exact}", map.even);
-        assert!(map.apply(map.even - 0.01) < 0.0 && map.apply(map.even + 0.01) > 0.0);
+        assert!((map.bent.even - exact).abs() < 0.4, "{} {exact}", map.bent.even);
+        assert!(map.apply(map.bent.even - 0.01) < 0.0 && map.apply(map.bent.even + 0.01) > 0.0);
         let values: Vec<f32> = (-200..200).map(|n| map.apply(n as f32 / 20.0)).collect();
         assert!(values.is_sorted(), "{map:?}");
         assert!(map.is_unusual(0.0) && !map.is_unusual(-3.5));
         // As much own ham is left open as spam is held below even odds.
         let share = |list: &[f32], from: f32| {
             list.iter()
-                .filter(|x| **x >= from && **x < map.even)
+                .filter(|x| **x >= from && **x < map.bent.even)
                 .count() as f32
                 / list.len() as f32
         };
         let (ham, spam_held) = (
-            share(&own(), map.open),
-            share(&spam, -map.offset / map.slope),
+            share(&own(), map.bent.open),
+            share(&spam, -map.bent.offset / map.bent.slope),
         );
         assert!(
             (ham - spam_held).abs() < 0.01 && ham > 0.05,
@@ -222,7 +207,7 @@ mod tests {
         let labelled: Vec<f32> = spam.iter().copied().cycle().take(60).collect();
         let plain = Map::fit(&own(), &spam, &labelled);
         assert!(
-            (plain.slope * plain.even + plain.offset).abs() < 1e-3,
+            (plain.bent.slope * plain.bent.even + plain.bent.offset).abs() < 1e-3,
             "labels make the bend superfluous"
         );
     }
@@ -231,12 +216,12 @@ mod tests {
     fn refused_mail_takes_the_bend_back_within_bounds() {
         let spam: Vec<f32> = (0..150).map(|n| -4.5 + n as f32 / 15.0).collect();
         let map = Map::fit(&own(), &spam, &[]);
-        assert_eq!(map.eased(0.0).even, map.even);
-        let evens: Vec<f32> = (0..=10).map(|n| map.eased(n as f32 / 10.0).even).collect();
+        assert_eq!(map.eased(0.0).bent.even, map.bent.even);
+        let evens: Vec<f32> = (0..=10).map(|n| map.eased(n as f32 / 10.0).bent.even).collect();
         assert!(evens.is_sorted_by(|more, less| more > less), "{evens:?}");
         let all = map.eased(1.0);
         // Whatever is refused, by its tail hardly any own ham lies above even odds.
-        let above = (-(all.even + 4.0)).exp();
+        let above = (-(all.bent.even + 4.0)).exp();
         assert!(
             (0.9..1.3).contains(&(above / (ABOVE + ABOVE_PER_SPAM))),
             "{above}"
@@ -244,11 +229,11 @@ mod tests {
         let values: Vec<f32> = (-200..200).map(|n| all.apply(n as f32 / 20.0)).collect();
         assert!(
             values.is_sorted()
-                && all.apply(all.even - 0.01) < 0.0
-                && all.apply(all.even + 0.01) > 0.0,
+                && all.apply(all.bent.even - 0.01) < 0.0
+                && all.apply(all.bent.even + 0.01) > 0.0,
             "{all:?}"
         );
-        assert!(all.open > map.open && all.open < all.even, "{all:?}");
+        assert!(all.bent.open > map.bent.open && all.bent.open < all.bent.even, "{all:?}");
         // The line stays the limit, and so does the bend where the tail reaches beyond it: what lay
         // above it already is not multiplied. A map that is not bent stays as it is.
         let near = Map {
@@ -258,7 +243,7 @@ mod tests {
         }
         .eased(1.0);
         assert!(
-            (near.slope * near.even + near.offset).abs() < 1e-3 && near.open <= near.even,
+            (near.bent.slope * near.bent.even + near.bent.offset).abs() < 1e-3 && near.bent.open <= near.bent.even,
             "{near:?}"
         );
         assert_eq!(
@@ -289,7 +274,7 @@ mod tests {
             .collect();
         let spam: Vec<f32> = (0..150).map(|n| 2.0 + n as f32 / 20.0).collect();
         let map = Map::fit(&own, &spam, &[]);
-        assert!(map.slope * map.even + map.offset <= MAX_BEND + 1e-3);
+        assert!(map.bent.slope * map.bent.even + map.bent.offset <= MAX_BEND + 1e-3);
         let none = Map::fit(&own, &[], &[]);
         assert!(none.apply(50.0) <= 12.0);
     }
