@@ -241,7 +241,11 @@ impl<'a> Fill<'a> {
             _ => 45,
         };
         let half = if hour < 12 { "am" } else { "pm" };
-        let twelve = if hour % 12 == 0 { 12 } else { hour % 12 };
+        let twelve = if hour.is_multiple_of(12) {
+            12
+        } else {
+            hour % 12
+        };
         let form = self.draw("timeform")?;
         Ok(form
             .replace("%H", &format!("{hour:02}"))
