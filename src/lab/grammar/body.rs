@@ -29,7 +29,7 @@ pub(super) struct Quoted {
 /// Writes the text of a message.
 pub(super) fn write(template: &Template, fill: &mut Fill<'_>) -> Result<Content, GrammarError> {
     let mut content = Content {
-        subject: fill.any(&template.subject)?,
+        subject: fill.line(&template.subject)?,
         paragraphs: paragraphs(&template.lines, fill)?,
         ..Content::default()
     };
@@ -111,7 +111,7 @@ fn paragraphs(lines: &[Line], fill: &mut Fill<'_>) -> Result<Vec<String>, Gramma
         if line.optional && fill.rng.chance(0.5) {
             continue;
         }
-        let text = fill.any(&line.alternatives)?;
+        let text = fill.line(&line.alternatives)?;
         let text = text.trim().replace("\n ", "\n");
         if text.is_empty() {
             continue;
@@ -167,6 +167,11 @@ fn without_marks(text: &str) -> String {
         let (url, after) = after.split_once(LINK_TEXT).unwrap_or((after, ""));
         let (words, after) = after.split_once(LINK_CLOSES).unwrap_or(("", after));
         out.push_str(before);
+        if !words.is_empty() && url.contains(words) {
+            out.push_str(words);
+            rest = after;
+            continue;
+        }
         if !words.is_empty() {
             out.push_str(words);
             out.push_str(if words.ends_with([':', '：']) {

@@ -11,6 +11,10 @@ use std::collections::BTreeMap;
 
 /// Deepest chain of definitions.
 const DEEPEST: usize = 12;
+/// How deep in brackets the topic of a message counts.
+const LEVELS: usize = 2;
+/// How often a choice follows the topic.
+const FAITHFUL: f64 = 0.65;
 /// Attempts to draw a value that differs from those of the same name.
 const ATTEMPTS: usize = 12;
 /// Around the address and the text of a link, until it is known how the message shows them.
@@ -26,6 +30,8 @@ pub(super) struct Fill<'a> {
     pub links: Links,
     /// When the message is written, days since 1970.
     pub today: i64,
+    /// Where in the lists of its template the message takes its alternatives from, 0-1.
+    topic: f64,
     memory: BTreeMap<String, String>,
     depth: usize,
 }
@@ -34,9 +40,11 @@ impl<'a> Fill<'a> {
     pub(super) fn new(language: &'a Language, rng: &'a mut Rng) -> Self {
         // 2023 to 2026.
         let today = 19_360 + rng.below(1_430) as i64;
+        let topic = rng.unit();
         Self {
             language,
             rng,
+            topic,
             cast: Cast::default(),
             links: Links::default(),
             today,
@@ -47,12 +55,31 @@ impl<'a> Fill<'a> {
 
     /// One of the alternatives, filled.
     pub(super) fn any(&mut self, alternatives: &[Alternative]) -> Result<String, GrammarError> {
-        let at = self.rng.below(alternatives.len() as u64) as usize;
+        self.choose(alternatives, LEVELS)
+    }
+
+    /// One of the alternatives of a line, mostly of the message's topic: alternatives that stand at
+    /// the same place of their lists go together.
+    pub(super) fn line(&mut self, alternatives: &[Alternative]) -> Result<String, GrammarError> {
+        self.choose(alternatives, 0)
+    }
+
+    fn choose(
+        &mut self,
+        alternatives: &[Alternative],
+        level: usize,
+    ) -> Result<String, GrammarError> {
+        let count = alternatives.len() as u64;
+        let at = if level < LEVELS && self.rng.chance(FAITHFUL) {
+            (self.topic * count as f64) as usize
+        } else {
+            self.rng.below(count) as usize
+        };
         let mut text = String::new();
         for part in alternatives.get(at).into_iter().flatten() {
             match part {
                 Part::Text(piece) => text.push_str(piece),
-                Part::Choice(inner) => text.push_str(&self.any(inner)?),
+                Part::Choice(inner) => text.push_str(&self.choose(inner, level + 1)?),
                 Part::Slot(slot) => text.push_str(&self.slot(slot)?),
             }
         }
@@ -158,6 +185,10 @@ impl<'a> Fill<'a> {
                 let url = self.link(detail)?;
                 format!("{LINK_OPENS}{url}{LINK_TEXT}{LINK_CLOSES}")
             }
+            "site" => {
+                let host = &self.cast.me.host;
+                format!("{LINK_OPENS}https://www.{host}/{LINK_TEXT}www.{host}{LINK_CLOSES}")
+            }
             "button" => {
                 let url = self.link("")?;
                 format!("{LINK_OPENS}{url}{LINK_TEXT}{detail}{LINK_CLOSES}")
@@ -210,7 +241,11 @@ impl<'a> Fill<'a> {
             _ => 45,
         };
         let half = if hour < 12 { "am" } else { "pm" };
-        let twelve = if hour % 12 == 0 { 12 } else { hour % 12 };
+        let twelve = if hour.is_multiple_of(12) {
+            12
+        } else {
+            hour % 12
+        };
         let form = self.draw("timeform")?;
         Ok(form
             .replace("%H", &format!("{hour:02}"))

@@ -47,7 +47,7 @@ pub(super) fn message(
     }
     let mut entity = text(&content, template, &name, &mut fill)?;
     if fill.rng.below(100) < template.attach {
-        let file = fill.any(&template.file)?;
+        let file = fill.line(&template.file)?;
         entity = with_file(&entity, &file, &mut fill);
     }
     fields.push("MIME-Version: 1.0".into());
