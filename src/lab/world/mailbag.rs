@@ -78,7 +78,10 @@ impl ScoredMail {
             Voice::Reports => any(&self.reports, rng),
             Voice::Anybody => any(&self.templates, rng),
             Voice::Template(llr) => Some(llr as f32),
-            Voice::Flagged(_) | Voice::Padded(_) => None,
+            Voice::Flagged(_)
+            | Voice::Padded(_)
+            | Voice::Around { .. }
+            | Voice::PaddedAround { .. } => None,
         };
         llr.unwrap_or_default().into()
     }
