@@ -3,8 +3,9 @@
 use super::offline::{self, OfflineError};
 use super::render::{self, RenderArgs};
 use crate::lab::build;
-use crate::lab::corpus;
+use crate::lab::corpus::{self, Corpus, CorpusMessage};
 use crate::lab::eval::{self, Figures, Ratios};
+use crate::lab::grammar;
 use crate::lab::held_out::{Left, Library};
 use crate::lab::protocols;
 use crate::lab::train::Recipe;
@@ -37,6 +38,9 @@ struct TrainArgs {
     /// Folder that holds corpora, one folder each with an `index` file; may be given several times.
     #[arg(long, value_name = "DIR", required = true)]
     corpora: Vec<PathBuf>,
+    /// Folder of the seed grammar, which is rendered and trained on too.
+    #[arg(long, value_name = "DIR", default_value = "models/seed")]
+    seed_files: PathBuf,
     /// The model file to write; the manifest is written beside it as `.json`.
     #[arg(long, value_name = "FILE", default_value = "models/outgate.model")]
     out: PathBuf,
@@ -57,6 +61,9 @@ struct EvalArgs {
     /// one source of spam and one of ham, and judged on those.
     #[arg(long, value_name = "DIR", conflicts_with_all = ["judged", "model"])]
     corpora: Vec<PathBuf>,
+    /// With `--corpora`: folder of the seed grammar.
+    #[arg(long, value_name = "DIR", default_value = "models/seed")]
+    seed_files: PathBuf,
     /// With `--corpora`: a corpus that nothing was trained or tuned on, to judge the whole model.
     #[arg(long, value_name = "CORPUS_DIR", requires = "corpora")]
     blind: Option<PathBuf>,
@@ -88,15 +95,29 @@ pub(crate) fn run(args: &ModelArgs) -> ExitCode {
     }
 }
 
+/// Messages of each template of the seed grammar.
+const PER_TEMPLATE: usize = 8;
+
+/// Reads corpora and renders the seed grammar.
+fn load(
+    folders: &[PathBuf],
+    seed_files: &Path,
+) -> Result<(Vec<Corpus>, Vec<CorpusMessage>), OfflineError> {
+    let (mut corpora, mut items) = corpus::load(folders)?;
+    let rendered = grammar::render(seed_files, 1, PER_TEMPLATE)?;
+    corpus::add_seed(&mut corpora, &mut items, &rendered)?;
+    Ok((corpora, items))
+}
+
 fn train(args: &TrainArgs) -> Result<(), OfflineError> {
-    let (corpora, items) = corpus::load(&corpus::folders(&args.corpora)?)?;
+    let (corpora, items) = load(&corpus::folders(&args.corpora)?, &args.seed_files)?;
     let library = Library {
         corpora: &corpora,
         items: &items,
     };
-    let recipe = recipe();
-    let pairs = library.pairs(&recipe);
-    let model = build::build(&library, Left::default(), &pairs, &recipe, &args.date);
+    let recipe = Recipe::default();
+    let held_out = library.hold_out(&recipe);
+    let model = build::build(&library, Left::default(), &held_out, &recipe, &args.date);
     let file = model.to_bytes();
     Model::from_bytes(&file)?;
     let write =
@@ -125,13 +146,6 @@ fn train(args: &TrainArgs) -> Result<(), OfflineError> {
     )
 }
 
-fn recipe() -> Recipe {
-    std::env::var("RECIPE")
-        .ok()
-        .and_then(|r| serde_json::from_str(&r).ok())
-        .unwrap_or_default()
-}
-
 fn evaluate(args: &EvalArgs) -> Result<(), OfflineError> {
     let figures = if args.corpora.is_empty() {
         judge(args)?
@@ -150,6 +164,12 @@ fn evaluate(args: &EvalArgs) -> Result<(), OfflineError> {
             row(f)
         })?;
     }
+    if !args.corpora.is_empty() && !args.adapt && !args.json {
+        let [(mean, worst), (prior_mean, prior_worst)] = eval::mean_and_worst(&figures);
+        print(format!(
+            "pairs @1%FP: mean {mean:.1}, worst {worst:.1}; priors: mean {prior_mean:.1}, worst {prior_worst:.1}"
+        ))?;
+    }
     Ok(())
 }
 
@@ -157,64 +177,27 @@ fn evaluate(args: &EvalArgs) -> Result<(), OfflineError> {
 fn judge_recipe(args: &EvalArgs) -> Result<Vec<Figures>, OfflineError> {
     let mut folders = corpus::folders(&args.corpora)?;
     folders.extend(args.blind.clone());
-    let (corpora, items) = corpus::load(&folders)?;
+    let (corpora, items) = load(&folders, &args.seed_files)?;
     let library = Library {
         corpora: &corpora,
         items: &items,
     };
-    if let Ok(file) = std::env::var("EXPERIMENTS") {
-        for line in std::fs::read_to_string(file)?.lines() {
-            let v: serde_json::Value = serde_json::from_str(line)?;
-            let recipe: Recipe =
-                serde_json::from_value(v.get("recipe").cloned().unwrap_or(serde_json::json!({})))?;
-            *crate::lab::sources::OVER.lock().unwrap() =
-                serde_json::from_value(v.get("sources").cloned().unwrap_or(serde_json::json!({})))?;
-            let t = std::time::Instant::now();
-            let pairs = library.pairs(&recipe);
-            let rows = eval::of_pairs(&pairs);
-            let [(mean, worst), _] = eval::mean_and_worst(&rows);
-            let dev: Vec<String> = rows
-                .iter()
-                .map(|r| format!("{:.0}", r.caught_at_1))
-                .collect();
-            let mut o = format!("mean {mean:.1} worst {worst:.1} [{}]", dev.join(" "));
-            for r in eval::whole_model(&library, &pairs, Some("trec"), &recipe) {
-                o += &if r.spam == "blind" {
-                    format!(
-                        " | trec {:.2} {:.1} {:.1} odds {:.2}/{:.1} ece {:.1}",
-                        r.one_minus_auc_percent,
-                        r.caught_at_0_1,
-                        r.caught_at_1,
-                        r.false_positives_at_half,
-                        r.caught_at_half,
-                        r.calibration_error
-                    )
-                } else {
-                    format!(" | {} {:.2}", r.ham, r.false_positives_at_half)
-                };
-            }
-            println!("{}\n   {o} | {:.0}s", line, t.elapsed().as_secs_f64());
-        }
-        return Ok(Vec::new());
-    }
-    let recipe = recipe();
-    let pairs = library.pairs(&recipe);
+    let recipe = Recipe::default();
+    let held_out = library.hold_out(&recipe);
     if args.adapt {
         let padded = if args.padded {
             corpus::padded_spam(&folders)?
         } else {
             Vec::new()
         };
-        return Ok(protocols::adapted(&library, &pairs, &padded, &recipe));
+        return Ok(protocols::adapted(&library, &held_out, &padded, &recipe));
     }
-    let mut rows = eval::of_pairs(&pairs);
-    let blind = args.blind.as_ref().and_then(|folder| folder.file_name());
-    rows.extend(eval::whole_model(
-        &library,
-        &pairs,
-        blind.map(|n| n.to_string_lossy()).as_deref(),
-        &recipe,
-    ));
+    let mut rows = eval::of_pairs(&held_out);
+    rows.extend(eval::of_rendered(&held_out));
+    if let Some(blind) = args.blind.as_ref().and_then(|folder| folder.file_name()) {
+        let model = eval::whole_model(&library, &held_out, &recipe);
+        rows.push(eval::of_blind(&library, &blind.to_string_lossy(), &model));
+    }
     Ok(rows)
 }
 

@@ -5,7 +5,7 @@ use crate::score::dense::{self, Direction};
 use crate::score::trees::{DEPTH, FeatureRow, NODES, Split, Tree};
 
 /// The settings that the trees are grown by; written into the manifest of the model.
-#[derive(Debug, Clone, Copy, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, serde::Serialize)]
 pub(crate) struct Boosting {
     /// How many trees are grown, one after the other.
     pub trees: u32,
@@ -21,7 +21,7 @@ impl Default for Boosting {
     fn default() -> Self {
         Self {
             trees: 200,
-            rate: 0.1,
+            rate: 0.3,
             lambda: 5.0,
             least_messages: 20.0,
         }

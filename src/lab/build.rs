@@ -1,7 +1,7 @@
 //! The whole recipe: weights, calibration on messages not trained on, quantised file with manifest.
 
 use super::corpus::CorpusMessage;
-use super::held_out::{self, Left, Library, Pair};
+use super::held_out::{HeldOut, Left, Library};
 use super::sources::{self, JUDGED_SPAM};
 use super::train::{self, Dice, Recipe, Weights};
 use crate::score::calibrate::Bent;
@@ -15,19 +15,19 @@ const PROTOTYPES: usize = 800;
 pub(crate) fn build(
     library: &Library<'_>,
     left: Left<'_>,
-    pairs: &[Pair],
+    held_out: &HeldOut,
     recipe: &Recipe,
     date: &str,
 ) -> Model {
     let weights = train::fit(&library.lessons(left), recipe);
     let mut model = quantise(&weights);
-    model.calibration = held_out::calibration(pairs);
-    model.prototypes = prototypes(library, left, recipe, &model);
+    model.calibration = held_out.calibration();
+    model.prototypes = prototypes(library, left, held_out, recipe, &model);
     let listed: Vec<_> = library
         .corpora
         .iter()
         .filter_map(|c| {
-            let weight = sources::weight(&c.name)?;
+            let (weight, _) = sources::weight(&c.name)?;
             Some(
                 serde_json::json!({"name": c.name, "spam": c.spam, "ham": c.ham,
                 "weight_named": weight.named, "weight_text": weight.text}),
@@ -59,10 +59,12 @@ pub(crate) fn quantise(weights: &Weights) -> Model {
     }
 }
 
-/// Spam to replay: the same number from each real corpus, of middling length.
+/// Spam to replay: the same number from each judged corpus, of middling length. Each is worth what
+/// models that did not see its corpus say of it.
 fn prototypes(
     library: &Library<'_>,
     left: Left<'_>,
+    held_out: &HeldOut,
     recipe: &Recipe,
     model: &Model,
 ) -> Vec<Prototype> {
@@ -73,17 +75,19 @@ fn prototypes(
         .filter(|s| left.spam != Some(s) && library.of(s, true).next().is_some())
         .collect();
     for source in &here {
-        let middling = |i: &&CorpusMessage| (30..=400).contains(&i.sample.words.len());
-        let mut fitting: Vec<_> = library.of(source, true).filter(middling).collect();
+        let said = held_out.of_spam(source);
+        let middling = |(i, _): &(&CorpusMessage, f32)| (30..=400).contains(&i.sample.words.len());
+        let spam = library.of(source, true).zip(said);
+        let mut fitting: Vec<_> = spam.filter(middling).collect();
         dice.shuffle(&mut fitting);
         picked.extend(fitting.into_iter().take(PROTOTYPES / here.len().max(1)));
     }
     dice.shuffle(&mut picked);
-    picked.into_iter().map(|i| prototype(i, model)).collect()
+    let prototype = |(item, margin)| prototype(item, model.llr(margin) as f32);
+    picked.into_iter().map(prototype).collect()
 }
 
-fn prototype(item: &CorpusMessage, model: &Model) -> Prototype {
-    let llr = model.llr(model.margin_of(&item.sample).total()) as f32;
+fn prototype(item: &CorpusMessage, llr: f32) -> Prototype {
     let mut sample = item.sample.clone();
     sample.pairs = Vec::new();
     for list in [&mut sample.words, &mut sample.grams] {

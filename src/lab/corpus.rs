@@ -1,5 +1,7 @@
 //! Indexed corpora on disk: a folder with messages and an `index` of lines `spam|ham path`.
 
+use super::grammar::RenderedMessage;
+use super::sources::SEED;
 use crate::mail::header;
 use crate::score::dense;
 use crate::score::features::{Extractor, Sample};
@@ -168,6 +170,31 @@ pub(crate) fn load(folders: &[PathBuf]) -> Result<(Vec<Corpus>, Vec<CorpusMessag
         corpora.push(corpus);
     }
     Ok((corpora, items))
+}
+
+/// Adds messages of the seed grammar as one more corpus.
+pub(crate) fn add_seed(
+    corpora: &mut Vec<Corpus>,
+    items: &mut Vec<CorpusMessage>,
+    messages: &[RenderedMessage],
+) -> Result<(), CorpusError> {
+    let source = u8::try_from(corpora.len()).map_err(|_| CorpusError::TooMany)?;
+    let mut extractor = Extractor::default();
+    items.extend(messages.iter().map(|message| {
+        extractor.extract(&message.raw);
+        CorpusMessage {
+            sample: submitted(&extractor),
+            spam: message.spam,
+            source,
+        }
+    }));
+    let spam = messages.iter().filter(|m| m.spam).count();
+    corpora.push(Corpus {
+        name: SEED.to_owned(),
+        spam,
+        ham: messages.len() - spam,
+    });
+    Ok(())
 }
 
 /// Tells bodies apart; white space does not count.

@@ -2,9 +2,9 @@
 
 use super::build;
 use super::corpus::CorpusMessage;
-use super::held_out::{self, Left, Library, Pair};
+use super::held_out::{self, HeldOut, Left, Library};
 use super::sources;
-use super::train::{Recipe, Weights};
+use super::train::{self, Recipe};
 use crate::score::model::Model;
 
 /// The figures of ham held against spam.
@@ -138,14 +138,14 @@ fn calibration_error(ham: &[f64], spam: &[f64]) -> f64 {
 
 /// Each pair of sources by a model that saw neither, in nats, and the sums of the weights set
 /// beforehand beside it; then the means over pairs and the worst.
-pub(crate) fn of_pairs(pairs: &[Pair]) -> Vec<Figures> {
-    let calibration = held_out::calibration(pairs);
+pub(crate) fn of_pairs(held_out: &HeldOut) -> Vec<Figures> {
+    let calibration = held_out.calibration();
     let nats = |margins: &[f32]| -> Vec<f64> {
         let llrs = margins.iter().map(|m| f64::from(calibration.apply(*m)));
         llrs.collect()
     };
     let mut rows = Vec::new();
-    for pair in pairs {
+    for pair in &held_out.pairs {
         let judged = Ratios {
             ham: nats(&pair.ham),
             spam: nats(&pair.spam),
@@ -168,11 +168,15 @@ fn wide(margins: &[f32]) -> Vec<f64> {
     margins.iter().map(|m| f64::from(*m)).collect()
 }
 
-/// The mean and the least of what is caught at 1 % of ham over rows: of the model, and of the
-/// weights set beforehand.
+/// The mean and the least of what is caught at 1 % of ham over pairs of judged corpora: of the
+/// model, and of the weights set beforehand.
 pub(crate) fn mean_and_worst(rows: &[Figures]) -> [(f64, f64); 2] {
+    let pairs = || {
+        let judged = |f: &&Figures| sources::JUDGED_SPAM.contains(&f.spam.as_str());
+        rows.iter().filter(judged)
+    };
     let of = |get: fn(&Figures) -> f64| {
-        let values: Vec<f64> = rows.iter().map(get).collect();
+        let values: Vec<f64> = pairs().map(get).collect();
         let mean = values.iter().sum::<f64>() / values.len().max(1) as f64;
         (mean, values.iter().copied().fold(f64::INFINITY, f64::min))
     };
@@ -194,63 +198,47 @@ pub(crate) fn ratios<'m>(model: &Model, items: impl Iterator<Item = &'m CorpusMe
     judged
 }
 
-/// Even odds on mail of projects that a model did not see, and, with a blind set, the whole model on
-/// that.
-pub(crate) fn whole_model(
-    library: &Library<'_>,
-    pairs: &[Pair],
-    blind: Option<&str>,
-    recipe: &Recipe,
-) -> Vec<Figures> {
-    let calibrated = |weights: &Weights| {
-        let mut model = build::quantise(weights);
-        model.calibration = held_out::calibration(pairs);
-        model
-    };
-    let halves = [0, 1].map(|half| Left {
-        projects: Some(half),
-        ..Left::default()
-    });
-    let mut left = halves.to_vec();
-    left.extend(blind.map(|_| Left::default()));
-    let fitted: Vec<Model> = library
-        .fit_all(&left, recipe)
-        .iter()
-        .map(calibrated)
-        .collect();
-    let mut rows = Vec::new();
+/// Rendered mail by models that did not see its project: what lies above even odds.
+pub(crate) fn of_rendered(held_out: &HeldOut) -> Vec<Figures> {
+    let calibration = held_out.calibration();
     type Kind = (&'static str, fn(&str) -> bool);
     let kinds: [Kind; 2] = [
         ("applications unseen", sources::is_application),
         ("newsletters unseen", sources::is_newsletter),
     ];
-    for (name, is_kind) in kinds {
-        let mut all = Ratios::default();
-        for (model, half) in fitted.iter().zip(0..2) {
-            let unseen = library.half_of_projects(half);
-            let wanted = |i: &&CorpusMessage| {
-                let name = library.name(i);
-                is_kind(name) && unseen.contains(&name)
-            };
-            let judged = ratios(model, library.items.iter().filter(wanted));
-            all.ham.extend(judged.ham);
-        }
-        rows.push(figures(name, "-", &[all], 0));
-    }
-    if let (Some(blind), Some(model)) = (blind, fitted.get(2)) {
-        let wanted = |i: &&CorpusMessage| library.name(i) == blind;
-        let judged = ratios(model, library.items.iter().filter(wanted));
-        let spams = judged.spam.len();
-        let mut row = figures(blind, "blind", &[judged], spams);
-        let priors = |spam| wide(&held_out::prior_margins(library.of(blind, spam)));
-        let untrained = Ratios {
-            ham: priors(false),
-            spam: priors(true),
+    let of_kind = |(name, is_kind): Kind| {
+        let of = held_out.rendered.iter().filter(|(n, _)| is_kind(n));
+        let ham = of.flat_map(|(_, margins)| margins);
+        let judged = Ratios {
+            ham: ham.map(|m| f64::from(calibration.apply(*m))).collect(),
+            spam: Vec::new(),
         };
-        row.untrained_at_1 = 100.0 * untrained.caught(0.01) / spams.max(1) as f64;
-        rows.push(row);
-    }
-    rows
+        figures(name, "-", &[judged], 0)
+    };
+    kinds.map(of_kind).into()
+}
+
+/// The model of all corpora on a corpus that nothing was trained or tuned on.
+pub(crate) fn of_blind(library: &Library<'_>, blind: &str, model: &Model) -> Figures {
+    let wanted = |i: &&CorpusMessage| library.name(i) == blind;
+    let judged = ratios(model, library.items.iter().filter(wanted));
+    let spams = judged.spam.len();
+    let mut row = figures(blind, "blind", &[judged], spams);
+    let priors = |spam| wide(&held_out::prior_margins(library.of(blind, spam)));
+    let untrained = Ratios {
+        ham: priors(false),
+        spam: priors(true),
+    };
+    row.untrained_at_1 = 100.0 * untrained.caught(0.01) / spams.max(1) as f64;
+    row
+}
+
+/// The model of all corpora, without manifest and prototypes.
+pub(crate) fn whole_model(library: &Library<'_>, held_out: &HeldOut, recipe: &Recipe) -> Model {
+    let weights = train::fit(&library.lessons(Left::default()), recipe);
+    let mut model = build::quantise(&weights);
+    model.calibration = held_out.calibration();
+    model
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 //! neither.
 
 use super::corpus::{Corpus, CorpusMessage};
-use super::sources::{self, JUDGED_HAM, JUDGED_SPAM, Weight};
+use super::sources::{self, JUDGED_HAM, JUDGED_SPAM, Origin, Weight};
 use super::train::{self, Lesson, Recipe, Weights};
 use crate::score::calibrate::{Bent, Point};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -46,8 +46,17 @@ pub(crate) struct Pair {
     pub priors: [Vec<f32>; 2],
 }
 
+/// What models say of mail that they did not see.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct HeldOut {
+    /// Received mail.
+    pub pairs: Vec<Pair>,
+    /// Rendered mail: the name of the corpus, and the margins of its messages.
+    pub rendered: Vec<(String, Vec<f32>)>,
+}
+
 /// Share of the ham that was left out which may lie above even odds.
-const ABOVE: f32 = 0.015;
+const ABOVE: f32 = 0.025;
 
 impl<'a> Library<'a> {
     /// The name of the corpus of a message.
@@ -92,18 +101,24 @@ impl<'a> Library<'a> {
             if gone || unseen {
                 None
             } else if stands_in(name) {
-                Some(Weight {
+                let whole = Weight {
                     named: 1.0,
                     text: 1.0,
-                })
+                };
+                Some((whole, Origin::Received))
             } else {
                 sources::weight(name)
             }
         };
-        self.items
-            .iter()
-            .filter_map(|message| weight(message).map(|weight| Lesson { message, weight }))
-            .collect()
+        let lesson = |message| {
+            let (weight, origin) = weight(message)?;
+            Some(Lesson {
+                message,
+                weight,
+                origin,
+            })
+        };
+        self.items.iter().filter_map(lesson).collect()
     }
 
     /// Trains one model for each entry, as many at a time as there are processors.
@@ -132,47 +147,121 @@ impl<'a> Library<'a> {
         done.into_iter().map(|(_, weights)| weights).collect()
     }
 
-    /// All pairs of sources that are here, judged by models that saw neither.
-    pub(crate) fn pairs(&self, recipe: &Recipe) -> Vec<Pair> {
+    /// Judges all pairs of sources that are here, and all rendered mail, by models that saw neither.
+    pub(crate) fn hold_out(&self, recipe: &Recipe) -> HeldOut {
         let spams = JUDGED_SPAM.into_iter().filter(|name| self.has(name, true));
         let hams = || JUDGED_HAM.into_iter().filter(|name| self.has(name, false));
         let pairs: Vec<(&str, &str)> = spams.flat_map(|s| hams().map(move |h| (s, h))).collect();
-        // Ham that does not train need not be left out: such pairs share a model.
-        let left = |(spam, ham): (&'static str, &'static str)| Left {
-            spam: Some(spam),
-            ham: JUDGED_HAM
-                .iter()
-                .position(|name| *name == ham && sources::weight(name).is_some())
-                .and_then(|at| JUDGED_HAM.get(at..=at))
-                .unwrap_or_default(),
-            projects: None,
-        };
-        let mut models: Vec<Left<'_>> = pairs.iter().map(|pair| left(*pair)).collect();
+        let mut models: Vec<Left<'_>> = pairs.iter().map(|pair| without(*pair)).collect();
         models.sort_by_key(|l| (l.spam, l.ham));
         models.dedup();
+        let halves = [0, 1].map(|half| Left {
+            projects: Some(half),
+            ..Left::default()
+        });
+        models.extend(halves);
         let fitted = self.fit_all(&models, recipe);
+        let weights = |left: Left<'_>| {
+            let at = models.iter().position(|l| *l == left);
+            at.and_then(|at| fitted.get(at))
+        };
+        let judge = |weights: &Weights, name: &str, spam: bool| -> Vec<f32> {
+            let messages = self.of(name, spam);
+            messages.map(|i| weights.margin(&i.sample)).collect()
+        };
         let of = |pair: (&'static str, &'static str)| {
-            let at = models.iter().position(|l| *l == left(pair));
-            let weights = at.and_then(|at| fitted.get(at))?;
-            let margins = |name: &str, spam: bool| -> Vec<f32> {
-                self.of(name, spam)
-                    .map(|i| weights.margin(&i.sample))
-                    .collect()
-            };
             let (spam_source, ham_source) = pair;
-            let priors = [
-                prior_margins(self.of(spam_source, true)),
-                prior_margins(self.of(ham_source, false)),
-            ];
+            let weights = weights(without(pair))?;
             Some(Pair {
                 spam_source,
                 ham_source,
-                spam: margins(spam_source, true),
-                ham: margins(ham_source, false),
-                priors,
+                spam: judge(weights, spam_source, true),
+                ham: judge(weights, ham_source, false),
+                priors: [
+                    prior_margins(self.of(spam_source, true)),
+                    prior_margins(self.of(ham_source, false)),
+                ],
             })
         };
-        pairs.into_iter().filter_map(of).collect()
+        let mut rendered = Vec::new();
+        for (half, left) in halves.into_iter().enumerate() {
+            for name in self.half_of_projects(half) {
+                if let Some(weights) = weights(left) {
+                    rendered.push((name.to_owned(), judge(weights, name, false)));
+                }
+            }
+        }
+        HeldOut {
+            pairs: pairs.into_iter().filter_map(of).collect(),
+            rendered,
+        }
+    }
+}
+
+/// What the model of a pair may not see. Ham that does not train need not be left out: such pairs
+/// share a model.
+fn without((spam, ham): (&'static str, &'static str)) -> Left<'static> {
+    let trains = |name: &&str| *name == ham && sources::weight(name).is_some();
+    let at = JUDGED_HAM.iter().position(|name| trains(&name));
+    Left {
+        spam: Some(spam),
+        ham: at
+            .and_then(|at| JUDGED_HAM.get(at..=at))
+            .unwrap_or_default(),
+        projects: None,
+    }
+}
+
+impl HeldOut {
+    /// The same without what was said of some sources.
+    pub(crate) fn without(&self, spam: &str, ham: &[&str]) -> Self {
+        let pairs = self.pairs.iter();
+        let rendered = self.rendered.iter();
+        Self {
+            pairs: pairs
+                .filter(|p| p.spam_source != spam && !ham.contains(&p.ham_source))
+                .cloned()
+                .collect(),
+            rendered: rendered
+                .filter(|(name, _)| !ham.contains(&name.as_str()))
+                .cloned()
+                .collect(),
+        }
+    }
+
+    /// The calibration: fitted to all pairs alike, and to rendered mail as to one more corpus of ham.
+    /// Even odds lie above all but [`ABOVE`] of the ham.
+    pub(crate) fn calibration(&self) -> Bent {
+        let mut points: Vec<Point> = Vec::new();
+        let mut add = |margins: &[f32], spam: bool, weight: f32| {
+            let share = weight / margins.len().max(1) as f32;
+            points.extend(margins.iter().map(|m| (*m, spam, share)));
+        };
+        for pair in &self.pairs {
+            add(&pair.spam, true, 1.0);
+            add(&pair.ham, false, 1.0);
+        }
+        let corpora = JUDGED_HAM
+            .iter()
+            .filter(|name| self.pairs.iter().any(|p| p.ham_source == **name));
+        let of_a_corpus = self.pairs.len() as f32 / corpora.count().max(1) as f32;
+        for (_, margins) in &self.rendered {
+            add(margins, false, of_a_corpus / self.rendered.len() as f32);
+        }
+        Bent::fit(&points, ABOVE)
+    }
+
+    /// The mean of what models that saw nothing of a corpus say of each spam of it.
+    pub(crate) fn of_spam(&self, source: &str) -> Vec<f32> {
+        let mut sums: Vec<f32> = Vec::new();
+        let mut models = 0.0_f32;
+        for pair in self.pairs.iter().filter(|p| p.spam_source == source) {
+            sums.resize(pair.spam.len(), 0.0);
+            sums.iter_mut().zip(&pair.spam).for_each(|(s, m)| *s += m);
+            models += 1.0;
+        }
+        sums.iter_mut().for_each(|sum| *sum /= models.max(1.0));
+        sums
     }
 }
 
@@ -187,16 +276,4 @@ pub(crate) fn prior_margins<'m>(items: impl Iterator<Item = &'m CorpusMessage>) 
     items
         .map(|i| train::sum_of(&priors, &i.sample) as f32)
         .collect()
-}
-
-/// The calibration: fitted to all pairs alike, even odds above all but [`ABOVE`] of the ham.
-pub(crate) fn calibration(pairs: &[Pair]) -> Bent {
-    let mut points: Vec<Point> = Vec::new();
-    for pair in pairs {
-        for (margins, spam) in [(&pair.spam, true), (&pair.ham, false)] {
-            let share = 1.0 / margins.len().max(1) as f32;
-            points.extend(margins.iter().map(|m| (*m, spam, share)));
-        }
-    }
-    Bent::fit(&points, ABOVE)
 }

@@ -8,7 +8,7 @@ pub(crate) mod eval;
 pub(crate) mod grammar;
 pub(crate) mod held_out;
 pub(crate) mod protocols;
-mod regression;
 pub(crate) mod sources;
+mod text;
 pub(crate) mod train;
 pub(crate) mod world;

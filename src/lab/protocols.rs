@@ -8,7 +8,7 @@
 use super::build;
 use super::corpus::CorpusMessage;
 use super::eval::{Figures, Ratios, figures};
-use super::held_out::{Left, Library, Pair};
+use super::held_out::{HeldOut, Left, Library};
 use super::sources::{JUDGED_SPAM, TENANTS};
 use super::train::{Dice, Recipe};
 use crate::score::adapt::{Delta, Label, Lesson};
@@ -100,10 +100,10 @@ type Rows = Vec<(String, Vec<Ratios>, usize)>;
 
 /// Runs the protocols for every corpus with ham: `after N` own messages, `poisoned`, `mixed` and
 /// `mixed, cold`, in the order of its index unless a row says `shuffled`. `padded` is spam with ham
-/// words behind it, for rows of its own; it may be empty. Calibration comes from `pairs`.
+/// words behind it, for rows of its own; it may be empty. Calibration comes from `held_out`.
 pub(crate) fn adapted(
     library: &Library<'_>,
-    pairs: &[Pair],
+    held_out: &HeldOut,
     padded: &[CorpusMessage],
     recipe: &Recipe,
 ) -> Vec<Figures> {
@@ -116,11 +116,7 @@ pub(crate) fn adapted(
                 ham: corpora,
                 projects: None,
             };
-            let others: Vec<Pair> = pairs
-                .iter()
-                .filter(|p| p.spam_source != source && !corpora.contains(&p.ham_source))
-                .cloned()
-                .collect();
+            let others = held_out.without(source, corpora);
             let model = build::build(library, left, &others, recipe, "");
             let lessons = |items: &mut dyn Iterator<Item = &CorpusMessage>| -> Vec<Lesson> {
                 items
