@@ -4,6 +4,7 @@ use super::ConfigFile;
 use super::offline::{self, OfflineError};
 use crate::config::Settings;
 use crate::config::tuning;
+use crate::lab::train::Recipe;
 use crate::lab::world::attack::AttackKind;
 use crate::lab::world::content::WorldContent;
 use crate::lab::world::drawn::{DrawnWorld, WorldKind};
@@ -13,7 +14,6 @@ use crate::lab::world::law::ScoreLaw;
 use crate::lab::world::people::Quality;
 use crate::lab::world::{self, SimulationPlan, mailbag};
 use crate::replay::reader;
-use crate::score::Scorer;
 use clap::Args;
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -67,17 +67,23 @@ pub(crate) struct SimulateArgs {
     /// Tell every false block and hold with its proof.
     #[arg(long)]
     cases: bool,
-    /// Real mail instead of drawn LLRs: corpora, or folders of them, with an `index` of lines `spam
-    /// PATH` or `ham PATH`. Tables for the shipped model as it comes, and adapted to half of each
-    /// tenant's mail.
+    /// Real mail instead of drawn scores: corpora, or folders of them, with an `index` of lines `spam
+    /// PATH` or `ham PATH`. Models are trained anew, each without one source of spam and one of ham,
+    /// and score those. Tables for the models as they come, and adapted to half of each tenant's
+    /// mail.
     #[arg(
         long,
+        visible_alias = "corpora",
         value_name = "DIR",
         value_delimiter = ',',
+        num_args = 1..,
         conflicts_with = "grid"
     )]
     mail: Vec<PathBuf>,
-    /// Score real mail by this model, such as one that was trained without the corpora of --mail.
+    /// With --mail: folder of the seed grammar, which the models are trained on too.
+    #[arg(long, value_name = "DIR", default_value = "models/seed")]
+    seed_files: PathBuf,
+    /// Score real mail by this one model instead: it must not have been trained on --mail.
     #[arg(long, value_name = "FILE", requires = "mail")]
     model: Option<PathBuf>,
     /// Also write the ordinary mail as events for `outgate replay`, and behind it one campaign of
@@ -168,11 +174,10 @@ fn contents(args: &SimulateArgs) -> Result<Vec<Titled>, OfflineError> {
         };
         return Ok(args.grid.iter().map(drawn).collect());
     }
-    let scorer = match &args.model {
-        Some(path) => offline::scorer(path)?,
-        None => Scorer::shipped()?,
+    let scored = match &args.model {
+        Some(path) => mailbag::load(&args.mail, offline::scorer(path)?)?,
+        None => mailbag::load_left_out(&args.mail, Some(&args.seed_files), &Recipe::default())?,
     };
-    let scored = mailbag::load(&args.mail, &scorer)?;
     let titled = |how: &str, contents: Vec<WorldContent>| {
         let of = |content: &WorldContent| {
             if let WorldContent::Real(pool) = content {

@@ -159,7 +159,7 @@ pub(crate) fn mails(
             mix(template, time.unsigned_abs()),
             world.copy_bits,
         );
-        let llr = content.llr(voice, world.copy_nats, rng);
+        let (llr, text) = around.say(voice, text, rng);
         out.push(time, who as u32, 0, first, llr, text);
     }
 }
@@ -231,7 +231,7 @@ pub(in crate::lab) fn preparation(
         });
         let text = mix(victim.number, time.unsigned_abs());
         let voice = content.harmless(victim.voice);
-        let llr = content.llr(voice, world.copy_nats, rng);
+        let (llr, text) = around.say(voice, text, rng);
         out.push(time, 0, 0, first, llr, text);
     }
 }

@@ -2,90 +2,14 @@
 //! fixed one; all others are drawn from their seed, each number from a range of its own, so that
 //! nothing can be fitted to one of them.
 
-use super::content::WorldContent;
+use super::content::{Voice, WorldContent};
 use super::law::ScoreLaw;
 use super::people::WorldClass;
+use super::ranges::{self, Range};
 use super::rng::Rng;
 
 /// The stream of random numbers that worlds are drawn from.
 const PART: u64 = 0x776f_726c_6400;
-
-/// Ranges of the drawn numbers. `docs/simulation.md` has the same table.
-pub(crate) mod ranges {
-    /// From the least to the most.
-    pub(crate) type Range = (f64, f64);
-
-    /// Senders of a tenant.
-    pub(crate) const SENDERS: Range = (5.0, 5000.0);
-    /// Share of applications among them.
-    pub(crate) const APPLICATIONS: Range = (0.01, 0.35);
-    /// Share of newsletters among them.
-    pub(crate) const NEWSLETTERS: Range = (0.002, 0.15);
-    /// Days of history of an attacked account.
-    pub(crate) const HISTORY: Range = (0.0, 60.0);
-    /// Days of a tenant before the attacks.
-    pub(crate) const DAYS: Range = (11.0, 60.0);
-    /// Clients of a tenant; in half of the worlds it is one.
-    pub(crate) const CLIENTS: Range = (1.0, 20.0);
-    /// Senders that are replaced by new ones a day, as a share.
-    pub(crate) const ARRIVALS: Range = (0.000_2, 0.005);
-    /// Median messages of a person on a working day.
-    pub(crate) const PERSON: Range = (3.0, 40.0);
-    /// Median messages of an application a day.
-    pub(crate) const APPLICATION: Range = (10.0, 300.0);
-    /// Median recipients of a mailing.
-    pub(crate) const MAILING: Range = (50.0, 3000.0);
-    /// Sigma between two senders of one class.
-    pub(crate) const SIGMA: Range = (0.4, 1.3);
-    /// Sigma between two days of one sender.
-    pub(crate) const DAY_SIGMA: Range = (0.3, 1.0);
-    /// Days between two mailings.
-    pub(crate) const BURST_DAYS: Range = (1.0, 14.0);
-    /// What a weak day of the week has of a working day.
-    pub(crate) const WEAK_DAY: Range = (0.0, 0.7);
-    /// Hour of the day around which persons write.
-    pub(crate) const HOUR: Range = (9.0, 16.0);
-    /// Its standard deviation, in hours.
-    pub(crate) const HOURS: Range = (1.5, 5.0);
-    /// Share of new recipients of the persons who write to few new ones.
-    pub(crate) const PERSON_NEW: Range = (0.0, 0.06);
-    /// By how much that of others may be larger.
-    pub(crate) const PERSON_NEW_MORE: Range = (0.1, 0.5);
-    /// Share of new recipients of an application.
-    pub(crate) const APPLICATION_NEW: Range = (0.05, 0.95);
-    /// Share of new recipients of a mailing.
-    pub(crate) const MAILING_NEW: Range = (0.0, 0.1);
-    /// Contacts of a person from the start.
-    pub(crate) const CONTACTS: Range = (15.0, 400.0);
-    /// Share of mail that bounces, of persons and of mailings.
-    pub(crate) const BOUNCES: Range = (0.002, 0.03);
-    /// The same of applications.
-    pub(crate) const APPLICATION_BOUNCES: Range = (0.002, 0.06);
-    /// Share of a person's days with a message to 20-150.
-    pub(crate) const ONE_TO_MANY: Range = (0.001, 0.03);
-    /// Share of mailings that go to an imported list.
-    pub(crate) const IMPORTS: Range = (0.0, 0.02);
-    /// Share of an imported list that bounces.
-    pub(crate) const IMPORT_BOUNCES: Range = (0.01, 0.08);
-    /// Share of a person's messages that are little more than the footer of the company.
-    pub(crate) const FOOTERS: Range = (0.02, 0.4);
-    /// Bits in which the fingerprints of a text and of its copies differ at most.
-    pub(crate) const COPY_BITS: Range = (1.0, 8.0);
-    /// Nats by which the scores of two copies of a text of an application or newsletter differ.
-    pub(crate) const COPY_NATS: Range = (0.05, 0.8);
-    /// Share of an attack's recipients that its account never wrote to.
-    pub(crate) const ATTACK_NEW: Range = (0.4, 1.0);
-    /// Least and most share of an attack's new recipients that bounce.
-    pub(crate) const ATTACK_BOUNCES: Range = (0.0, 0.4);
-    /// By how much attacks are faster than the table of attacks says.
-    pub(crate) const PACE: Range = (0.3, 2.0);
-    /// Share of its mail that the owner of an attacked account goes on to write.
-    pub(crate) const OWNER: Range = (0.0, 1.0);
-    /// Days over which a patient attacker prepares.
-    pub(crate) const PATIENCE: Range = (5.0, 21.0);
-}
-
-use ranges::Range;
 
 /// How much a class sends: lognormal.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -186,6 +110,15 @@ pub(crate) struct Surroundings {
     pub world: DrawnWorld,
     /// Where scores come from.
     pub content: WorldContent,
+}
+
+impl Surroundings {
+    /// Score and fingerprint of a message in that voice; `drawn` is the fingerprint of made-up text.
+    pub(super) fn say(&self, voice: Voice, drawn: u64, rng: &mut Rng) -> (f64, u64) {
+        let world = &self.world;
+        let copies = (world.copy_nats, world.copy_bits);
+        self.content.say(voice, drawn, copies, rng)
+    }
 }
 
 /// Which worlds are simulated.
@@ -357,7 +290,7 @@ impl DrawnWorld {
 
 /// Persons, applications and newsletters: each class has one at least.
 fn drawn_senders(rng: &mut Rng) -> [usize; 3] {
-    let all = log_uniform(ranges::SENDERS, rng);
+    let all = log_uniform(ranges::SENDERS, rng).floor();
     let of = |share: f64| ((all * share) as usize).max(1);
     let applications = of(log_uniform(ranges::APPLICATIONS, rng));
     let newsletters = of(log_uniform(ranges::NEWSLETTERS, rng));

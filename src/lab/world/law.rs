@@ -5,8 +5,9 @@
 //! bent into the law's shape; a part of it belongs to the text, so that its copies score alike.
 
 use super::content::Voice;
-use super::drawn::{log_uniform, ranges::Range};
+use super::drawn::log_uniform;
 use super::people::{Quality, WorldClass};
+use super::ranges::Range;
 use super::rng::Rng;
 
 /// Share of spam that is flagged.

@@ -10,11 +10,15 @@ pub(crate) mod drawn;
 pub(crate) mod events;
 pub(crate) mod goals;
 pub(crate) mod law;
+mod left_out;
 pub(crate) mod mailbag;
 pub(crate) mod people;
+mod ranges;
+mod real;
 pub(crate) mod references;
 pub(crate) mod report;
 pub(crate) mod rng;
+pub(crate) mod shelf;
 mod tenant;
 pub(crate) mod worlds;
 

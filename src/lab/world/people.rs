@@ -357,14 +357,8 @@ impl WorldSender {
                 out.to.push(to);
             }
         }
-        out.push(
-            time,
-            who,
-            0,
-            first,
-            around.content.llr(self.voice, around.world.copy_nats, rng),
-            self.text(time, &around.world),
-        );
+        let (llr, text) = around.say(self.voice, self.text(time, &around.world), rng);
+        out.push(time, who, 0, first, llr, text);
     }
 
     /// One mailing: one template, one recipient each, within minutes to an hour.
@@ -406,14 +400,8 @@ impl WorldSender {
             let first = out.to.len();
             out.to.push(to);
             let time = begins + (takes * i as f64 / size as f64) as i64;
-            out.push(
-                time,
-                who,
-                0,
-                first,
-                around.content.llr(voice, around.world.copy_nats, rng),
-                self.text(time, &around.world),
-            );
+            let (llr, text) = around.say(voice, self.text(time, &around.world), rng);
+            out.push(time, who, 0, first, llr, text);
         }
     }
 
@@ -459,14 +447,8 @@ impl WorldSender {
             } else {
                 self.voice
             };
-            out.push(
-                time,
-                who,
-                outside,
-                first,
-                around.content.llr(voice, around.world.copy_nats, rng),
-                self.text(time, &around.world),
-            );
+            let (llr, text) = around.say(voice, self.text(time, &around.world), rng);
+            out.push(time, who, outside, first, llr, text);
         }
     }
 }
