@@ -164,7 +164,7 @@ type Titled = (String, Vec<WorldContent>);
 fn contents(args: &SimulateArgs) -> Result<Vec<Titled>, OfflineError> {
     if args.mail.is_empty() {
         if args.grid.is_empty() {
-            return Ok(vec![("Drawn scores".to_owned(), Vec::new())]);
+            return Ok(vec![("Scores as each world says".to_owned(), Vec::new())]);
         }
         let drawn = |q: &Quality| {
             (
@@ -259,7 +259,11 @@ fn tables(
             GoalTable::RealMail
         };
         let mut out = std::io::stdout().lock();
-        writeln!(out, "{title}, seeds {first}-{last}{how}\n")?;
+        let world = match args.world {
+            WorldKind::Standard => "Standard world",
+            WorldKind::Drawn => "Drawn worlds",
+        };
+        writeln!(out, "{world}, seeds {first}-{last}{how}. {title}\n")?;
         if args.worlds && args.world == WorldKind::Drawn {
             for seed in first..=last {
                 writeln!(out, "world {seed}: {}", DrawnWorld::drawn(seed).summary())?;

@@ -169,7 +169,8 @@ impl WorldTenant<'_> {
         if history == 0 || self.plan.newcomers {
             return (0..kind.accounts()).map(|_| self.newcomer(day)).collect();
         }
-        let born = (day - history).max(FIRST_DAY);
+        // Those who came so many days before the attacks.
+        let born = FIRST_DAY + (self.around.world.days - history).max(0);
         let persons = self.senders.iter().enumerate();
         let mut places: Vec<usize> = persons
             .filter(|(who, s)| {

@@ -151,7 +151,7 @@ fn score(shelf: &Shelf, judges: &[MailJudge]) -> Result<Scored, CorpusError> {
             let others = judge
                 .others
                 .iter()
-                .filter(|place| judge.may_judge(**place, false))
+                .filter(|place| **place != tenant && judge.may_judge(**place, false))
                 .filter_map(|place| others.get(place).map(|ham| (*place, ham.as_slice())));
             let mut mail = vec![(tenant, own.as_slice())];
             mail.extend(others);
