@@ -11,9 +11,9 @@ use crate::config::Settings;
 use std::sync::Arc;
 
 /// Days of such a tenant.
-pub(crate) const DAYS: i64 = 5;
+pub(super) const DAYS: i64 = 5;
 /// Sender-days of one such tenant, about.
-pub(crate) const SENDER_DAYS: u64 = 150;
+pub(super) const SENDER_DAYS: u64 = 150;
 /// Messages of a tenant before an attack begins, at least and at most.
 const BEFORE: (u64, u64) = (50, 450);
 

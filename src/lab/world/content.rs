@@ -3,7 +3,7 @@
 
 use super::law::ScoreLaw;
 use super::people::WorldClass;
-use super::real::{ScoredMail, ScoredText};
+use super::real::ScoredMail;
 use super::rng::Rng;
 use std::sync::Arc;
 
@@ -49,8 +49,8 @@ pub(crate) enum Voice {
     Reports,
     /// The scores of mail by any person.
     Anybody,
-    /// Copies of one text.
-    Template(ScoredText),
+    /// Copies of one text of this LLR.
+    Template(f64),
     /// A real spam, by number, with small changes.
     Campaign(usize),
     /// The same with 150 words of ham behind it.
@@ -76,7 +76,7 @@ impl WorldContent {
     pub(crate) fn mailing(&self, voice: Voice, rng: &mut Rng) -> Voice {
         match self {
             Self::Drawn(law) => law.mailing(rng),
-            Self::Real(pool) => Voice::Template(pool.text(voice, rng)),
+            Self::Real(pool) => Voice::Template(pool.text(voice, rng).0),
         }
     }
 
@@ -105,20 +105,20 @@ impl WorldContent {
         }
     }
 
-    /// Score in nats and fingerprint of one message. Made-up text has the fingerprint `drawn`; copies
-    /// of a real text differ by so many nats and bits.
+    /// Score in nats and fingerprint of one message: `drawn`, unless it is a real campaign's. The
+    /// scores of copies of a real text differ by so many nats.
     pub(super) fn say(
         &self,
         voice: Voice,
         drawn: u64,
-        (nats, bits): (f64, u32),
+        copy_nats: f64,
         rng: &mut Rng,
     ) -> (f64, u64) {
         match (self, voice) {
-            (Self::Real(_), Voice::Template(text)) => text.copy(nats, bits, rng),
+            (Self::Real(_), Voice::Template(llr)) => (copy_nats.mul_add(rng.normal(), llr), drawn),
             (Self::Real(pool), voice) => {
-                let text = pool.text(voice, rng);
-                (text.llr.into(), text.template)
+                let (llr, template) = pool.text(voice, rng);
+                (llr, template.unwrap_or(drawn))
             }
             (Self::Drawn(law), voice) => (law.llr(voice, rng), drawn),
         }

@@ -115,9 +115,7 @@ pub(crate) struct Surroundings {
 impl Surroundings {
     /// Score and fingerprint of a message in that voice; `drawn` is the fingerprint of made-up text.
     pub(super) fn say(&self, voice: Voice, drawn: u64, rng: &mut Rng) -> (f64, u64) {
-        let world = &self.world;
-        let copies = (world.copy_nats, world.copy_bits);
-        self.content.say(voice, drawn, copies, rng)
+        self.content.say(voice, drawn, self.world.copy_nats, rng)
     }
 }
 
@@ -264,7 +262,7 @@ impl DrawnWorld {
     }
 
     /// What persons write on this day, as a share of a working day.
-    pub(crate) fn day_share(&self, day: i64) -> f64 {
+    pub(super) fn day_share(&self, day: i64) -> f64 {
         // Day 0 of the epoch was a Thursday.
         let weekday = (day + 3).rem_euclid(7) as usize;
         self.week.get(weekday).copied().unwrap_or(1.0)

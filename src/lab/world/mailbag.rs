@@ -1,6 +1,6 @@
 //! Real mail for the simulated world: corpora on disk, scored by a model as it comes and as it has
 //! adapted itself to one half of a tenant's mail. Only the other half is sent in the world. Of every
-//! message no more is kept than its scores and its fingerprint.
+//! message no more is kept than its scores, and of campaigns the fingerprints.
 
 use super::content::WorldContent;
 use super::left_out::{self, Seen};
@@ -66,7 +66,6 @@ struct Ham {
     report: bool,
     /// Of the half that is learned.
     learned: bool,
-    template: u64,
     sample: Sample,
 }
 
@@ -138,7 +137,7 @@ fn score(shelf: &Shelf, judges: &[MailJudge]) -> Result<Scored, CorpusError> {
     let mut others: BTreeMap<usize, Vec<Ham>> = BTreeMap::new();
     for place in judges.iter().flat_map(|judge| &judge.others) {
         if !others.contains_key(place) {
-            others.insert(*place, reader.ham(shelf, *place, judges)?);
+            others.insert(*place, reader.ham(shelf, *place)?);
         }
     }
     let mut pools: BTreeMap<usize, MailPool> = BTreeMap::new();
@@ -146,7 +145,7 @@ fn score(shelf: &Shelf, judges: &[MailJudge]) -> Result<Scored, CorpusError> {
     tenants.sort_unstable();
     tenants.dedup();
     for tenant in tenants {
-        let own = reader.ham(shelf, tenant, judges)?;
+        let own = reader.ham(shelf, tenant)?;
         for (number, judge) in judges.iter().enumerate().filter(|(_, j)| j.ham == tenant) {
             let others = judge
                 .others
@@ -177,13 +176,8 @@ struct MailReader {
 }
 
 impl MailReader {
-    /// The ham of a corpus. Any of the models may read the fingerprints: they do not depend on it.
-    fn ham(
-        &mut self,
-        shelf: &Shelf,
-        place: usize,
-        judges: &[MailJudge],
-    ) -> Result<Vec<Ham>, CorpusError> {
+    /// The ham of a corpus.
+    fn ham(&mut self, shelf: &Shelf, place: usize) -> Result<Vec<Ham>, CorpusError> {
         let mut all = Vec::new();
         for (at, text) in shelf.texts_of(place, false).enumerate() {
             let raw = shelf::text(&text.path)?;
@@ -195,8 +189,7 @@ impl MailReader {
                     self.words.push(some);
                 }
             }
-            let template = fingerprint(&self.extractor, judges);
-            all.push(ham(&raw, &self.extractor, template));
+            all.push(ham(&raw, &self.extractor));
         }
         halve(&mut all);
         Ok(all)
@@ -262,13 +255,13 @@ impl MailReader {
     }
 }
 
-/// The fingerprint of the message that was read last.
+/// The fingerprint of the message that was read last; it does not depend on the model.
 fn fingerprint(extractor: &Extractor, judges: &[MailJudge]) -> u64 {
     let any = judges.first();
     any.map_or(0, |judge| judge.scorer.judge(extractor, None).template)
 }
 
-fn ham(raw: &[u8], extractor: &Extractor, template: u64) -> Ham {
+fn ham(raw: &[u8], extractor: &Extractor) -> Ham {
     let header = identity::read_headers(raw, None, FIELDS);
     let author = header.from.map(|from| from.key()).unwrap_or_default();
     let has = |part: &[u8], words: &[u8]| {
@@ -288,7 +281,6 @@ fn ham(raw: &[u8], extractor: &Extractor, template: u64) -> Ham {
             .any(|field| has(fields, field)),
         report: extractor.facts().is_report,
         learned: false,
-        template,
         sample: extractor.sample(),
     }
 }
@@ -342,14 +334,10 @@ fn learn(mail: &[(usize, &[Ham])], scorer: &Scorer) -> Delta {
 
 impl MailPool {
     /// What the model says of a message, alone and with what was learned.
-    fn scores(&self, judge: &MailJudge, sample: &Sample, template: u64) -> [ScoredText; 2] {
+    fn scores(&self, judge: &MailJudge, sample: &Sample) -> [f32; 2] {
         let model = judge.scorer.model();
         let shipped = model.llr(model.margin_of(sample).total());
-        let of = |llr: f64| ScoredText {
-            llr: llr as f32,
-            template,
-        };
-        [of(shipped), of(self.delta.llr(shipped, sample))]
+        [shipped as f32, self.delta.llr(shipped, sample) as f32]
     }
 
     fn both(&mut self) -> [&mut ScoredMail; 2] {
@@ -371,9 +359,9 @@ impl MailPool {
         padded: bool,
         first: bool,
     ) {
-        let scores = self.scores(judge, sample, template);
-        for (mail, text) in self.both().into_iter().zip(scores) {
-            mail.add_copy(text, padded, first);
+        let scores = self.scores(judge, sample);
+        for (mail, llr) in self.both().into_iter().zip(scores) {
+            mail.add_copy(ScoredText { llr, template }, padded, first);
         }
     }
 }
@@ -393,9 +381,9 @@ fn tenant_pool(shelf: &Shelf, judge: &MailJudge, mail: &[(usize, &[Ham])]) -> Ma
             .get(*place)
             .is_some_and(|name| sources::is_application(name));
         let judged: Vec<&Ham> = ham.iter().filter(|h| !h.learned).collect();
-        let scored: Vec<[ScoredText; 2]> = judged
+        let scored: Vec<[f32; 2]> = judged
             .iter()
-            .map(|h| pool.scores(judge, &h.sample, h.template))
+            .map(|h| pool.scores(judge, &h.sample))
             .collect();
         let authors = authors(ham);
         for (state, mail) in pool.both().into_iter().enumerate() {
@@ -403,7 +391,7 @@ fn tenant_pool(shelf: &Shelf, judge: &MailJudge, mail: &[(usize, &[Ham])]) -> Ma
             let reports = judged.iter().enumerate().filter(|(_, h)| h.report);
             mail.add_reports(reports.filter_map(|(at, _)| text(&at)));
             for messages in &authors {
-                let texts: Vec<ScoredText> = judged
+                let texts: Vec<f32> = judged
                     .iter()
                     .enumerate()
                     .filter(|(_, h)| !h.report && h.author == messages.author)

@@ -86,9 +86,7 @@ impl SimulationPlan {
             .wrapping_add(number)
             .checked_rem(self.contents.len() as u64);
         let given = turn.and_then(|turn| self.contents.get(turn as usize));
-        let content = given
-            .cloned()
-            .unwrap_or_else(|| WorldContent::Drawn(world.law));
+        let content = given.cloned().unwrap_or(WorldContent::Drawn(world.law));
         Surroundings { world, content }
     }
 

@@ -447,7 +447,9 @@ impl WorldSender {
             } else {
                 self.voice
             };
-            let (llr, text) = around.say(voice, self.text(time, &around.world), rng);
+            let text = self.text(time, &around.world);
+            // Forwarded spam is of many campaigns: each message has a text of its own.
+            let (llr, _) = around.say(voice, text, rng);
             out.push(time, who, outside, first, llr, text);
         }
     }

@@ -1,42 +1,29 @@
-//! Real mail of one tenant and real campaigns against it: scores and fingerprints by author.
+//! Real mail of one tenant and real campaigns against it: scores by author, and the fingerprints of
+//! campaigns.
 
 use super::content::Voice;
-use super::people::near;
 use super::rng::Rng;
 
-/// One message: its score in nats, and the fingerprint of its text.
+/// A copy of a campaign: its score in nats, and the fingerprint of its text.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub(crate) struct ScoredText {
+pub(super) struct ScoredText {
     /// The log-likelihood ratio, nats.
     pub llr: f32,
     /// The fingerprint; 0 = too short to tell.
     pub template: u64,
 }
 
-impl ScoredText {
-    /// A copy of it: scored a little otherwise, with a fingerprint that differs in so many bits.
-    pub(super) fn copy(self, nats: f64, bits: u32, rng: &mut Rng) -> (f64, u64) {
-        let llr = nats.mul_add(rng.normal(), self.llr.into());
-        let template = if self.template == 0 {
-            0
-        } else {
-            near(self.template, rng.bits(), bits)
-        };
-        (llr, template)
-    }
-}
-
 /// A tenant's real mail as one state of a model scores it.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct ScoredMail {
     name: String,
-    authors: Vec<Vec<ScoredText>>,
+    authors: Vec<Vec<f32>>,
     /// Texts of applications.
-    templates: Vec<ScoredText>,
+    templates: Vec<f32>,
     /// Mail by anybody.
-    anybody: Vec<ScoredText>,
-    newsletters: Vec<Vec<ScoredText>>,
-    reports: Vec<ScoredText>,
+    anybody: Vec<f32>,
+    newsletters: Vec<Vec<f32>>,
+    reports: Vec<f32>,
     campaigns: Vec<Vec<ScoredText>>,
     padded: Vec<Vec<ScoredText>>,
 }
@@ -78,7 +65,7 @@ impl ScoredMail {
         }
     }
 
-    pub(super) fn add_reports(&mut self, reports: impl Iterator<Item = ScoredText>) {
+    pub(super) fn add_reports(&mut self, reports: impl Iterator<Item = f32>) {
         self.reports.extend(reports);
     }
 
@@ -86,7 +73,7 @@ impl ScoredMail {
     /// newsletter, an application, or none of them.
     pub(super) fn add_author(
         &mut self,
-        texts: Vec<ScoredText>,
+        texts: Vec<f32>,
         own: bool,
         person: bool,
         newsletter: bool,
@@ -138,52 +125,69 @@ impl ScoredMail {
         rng.below(self.campaigns.len() as u64) as usize
     }
 
-    pub(super) fn a_template(&self, rng: &mut Rng) -> ScoredText {
-        any(&self.templates, rng).unwrap_or_default()
+    pub(super) fn a_template(&self, rng: &mut Rng) -> f64 {
+        any(&self.templates, rng).unwrap_or_default().into()
     }
 
-    /// One message in that voice.
-    pub(super) fn text(&self, voice: Voice, rng: &mut Rng) -> ScoredText {
-        let of = |list: &[Vec<ScoredText>], number: usize, rng: &mut Rng| {
+    /// Score in nats of one message in that voice, and its fingerprint if it is a campaign's. Of
+    /// other mail it would tell nothing: here one author lends a voice to many persons, who in truth
+    /// do not send the same texts.
+    pub(super) fn text(&self, voice: Voice, rng: &mut Rng) -> (f64, Option<u64>) {
+        let of = |list: &[Vec<f32>], number: usize, rng: &mut Rng| {
             list.get(number).and_then(|l| any(l, rng))
         };
-        let text = match voice {
+        let copy = |list: &[Vec<ScoredText>], number: usize, rng: &mut Rng| {
+            list.get(number).and_then(|l| any(l, rng))
+        };
+        let llr = match voice {
+            Voice::Campaign(number) | Voice::PaddedCampaign(number) => {
+                let padded = matches!(voice, Voice::PaddedCampaign(_));
+                let list = if padded {
+                    &self.padded
+                } else {
+                    &self.campaigns
+                };
+                let text = copy(list, number, rng).unwrap_or_default();
+                return (text.llr.into(), Some(text.template));
+            }
             Voice::Author(number) => of(&self.authors, number, rng),
             Voice::Newsletter(number) => of(&self.newsletters, number, rng),
-            Voice::Campaign(number) => of(&self.campaigns, number, rng),
-            Voice::PaddedCampaign(number) => of(&self.padded, number, rng),
             Voice::Reports => any(&self.reports, rng),
             Voice::Anybody => any(&self.anybody, rng),
-            Voice::Template(text) => Some(text),
+            Voice::Template(llr) => Some(llr as f32),
             Voice::Flagged(_)
             | Voice::Padded(_)
             | Voice::Around { .. }
             | Voice::PaddedAround { .. } => None,
         };
-        text.unwrap_or_default()
+        (llr.unwrap_or_default().into(), None)
     }
 
     /// One line: authors, and what is flagged at even odds.
     pub(crate) fn summary(&self) -> String {
-        let flagged = |texts: &mut dyn Iterator<Item = &ScoredText>| {
-            let (all, hit) = texts.fold((0, 0), |(all, hit), text| {
-                (all + 1, hit + usize::from(text.llr > 0.0))
+        let flagged = |llrs: &mut dyn Iterator<Item = f32>| {
+            let (all, hit) = llrs.fold((0, 0), |(all, hit), llr| {
+                (all + 1, hit + usize::from(llr > 0.0))
             });
             100.0 * hit as f64 / all.max(1) as f64
         };
-        let share = |lists: &[Vec<ScoredText>]| flagged(&mut lists.iter().flatten());
+        let share = |lists: &[Vec<f32>]| flagged(&mut lists.iter().flatten().copied());
+        let of_copies = |lists: &[Vec<ScoredText>]| {
+            let copies = lists.iter().flatten();
+            flagged(&mut copies.map(|text| text.llr))
+        };
         format!(
             "{}: {} authors ({:.2} % of their mail flagged), {} texts of applications ({:.1} %), {} newsletters ({:.1} %), {} campaigns ({:.1} %; padded {:.1} %)",
             self.name,
             self.authors.len(),
             share(&self.authors),
             self.templates.len(),
-            flagged(&mut self.templates.iter()),
+            flagged(&mut self.templates.iter().copied()),
             self.newsletters.len(),
             share(&self.newsletters),
             self.campaigns.len(),
-            share(&self.campaigns),
-            share(&self.padded),
+            of_copies(&self.campaigns),
+            of_copies(&self.padded),
         )
     }
 }
@@ -193,7 +197,7 @@ impl ScoredMail {
     /// Mean score of the persons' mail, and how many messages they have.
     pub(super) fn mean_of_persons(&self) -> (f32, usize) {
         let all = || self.authors.iter().flatten();
-        let sum: f32 = all().map(|text| text.llr).sum();
+        let sum: f32 = all().sum();
         (sum / all().count() as f32, all().count())
     }
 
