@@ -2,7 +2,7 @@
 //! of spam one that was trained without both.
 
 use super::mailbag::MailJudge;
-use super::shelf::{MailError, Shelf};
+use super::shelf::{MailError, MailShelf};
 use crate::lab::build;
 use crate::lab::corpus::{self, CorpusMessage};
 use crate::lab::grammar;
@@ -45,12 +45,12 @@ impl SourcePair {
 }
 
 /// What a model learned from: places of corpora, and whether it was their spam.
-pub(super) type Seen = BTreeSet<(usize, bool)>;
+pub(super) type SeenSources = BTreeSet<(usize, bool)>;
 
 /// Trains a model for each pair of sources that are here, and says what each may be asked.
 pub(super) fn judges(
     folders: &[PathBuf],
-    shelf: &Shelf,
+    shelf: &MailShelf,
     seed_files: Option<&Path>,
     recipe: &Recipe,
 ) -> Result<Vec<MailJudge>, MailError> {
@@ -82,7 +82,7 @@ pub(super) fn judges(
 }
 
 /// All pairs of sources that are here.
-fn pairs(shelf: &Shelf) -> Result<Vec<SourcePair>, MailError> {
+fn pairs(shelf: &MailShelf) -> Result<Vec<SourcePair>, MailError> {
     let here = |list: &[&'static str], spam: bool| -> Vec<&'static str> {
         let has = |name: &&str| {
             let place = shelf.place(name);
@@ -186,7 +186,7 @@ fn prototypes(
 }
 
 /// What a model that leaves out some sources learns from.
-fn seen(library: &Library<'_>, left: Left<'_>) -> Seen {
+fn seen(library: &Library<'_>, left: Left<'_>) -> SeenSources {
     let lessons = library.lessons(left).into_iter();
     lessons
         .map(|l| (usize::from(l.message.source), l.message.spam))
@@ -195,7 +195,7 @@ fn seen(library: &Library<'_>, left: Left<'_>) -> Seen {
 
 /// Corpora whose ham joins that of a tenant, of those the model did not see: rendered mail of
 /// applications, newsletters, delivery reports, and other small ones.
-fn others(shelf: &Shelf, seen: &Seen) -> Vec<usize> {
+fn others(shelf: &MailShelf, seen: &SeenSources) -> Vec<usize> {
     let fits = |(place, name): (usize, &String)| {
         let ham = shelf.texts_of(place, false).count();
         let kind = sources::is_application(name) || sources::is_newsletter(name);

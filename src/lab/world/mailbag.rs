@@ -3,9 +3,9 @@
 //! message no more is kept than its scores, and of campaigns the fingerprints.
 
 use super::content::WorldContent;
-use super::left_out::{self, Seen};
+use super::left_out::{self, SeenSources};
 use super::real::{ScoredMail, ScoredText};
-use super::shelf::{self, MailError, Shelf, ShelvedText};
+use super::shelf::{self, MailError, MailShelf, ShelvedText};
 use crate::identity;
 use crate::lab::corpus::CorpusError;
 use crate::lab::sources;
@@ -47,7 +47,7 @@ pub(super) struct MailJudge {
     /// Corpora whose ham joins it.
     pub others: Vec<usize>,
     /// What the model learned from, as far as it is known.
-    pub seen: Seen,
+    pub seen: SeenSources,
 }
 
 impl MailJudge {
@@ -90,7 +90,7 @@ struct MailPool {
 /// # Errors
 /// A file cannot be read, or there is no spam, or no tenant's ham.
 pub(crate) fn load(given: &[PathBuf], scorer: Scorer) -> Result<Scored, MailError> {
-    let shelf = Shelf::of(&shelf::folders(given)?)?;
+    let shelf = MailShelf::of(&shelf::folders(given)?)?;
     let scorer = Arc::new(scorer);
     let places = || 0..shelf.names.len();
     let ham = |place: usize| shelf.texts_of(place, false).count();
@@ -107,7 +107,7 @@ pub(crate) fn load(given: &[PathBuf], scorer: Scorer) -> Result<Scored, MailErro
             spam: spam.clone(),
             ham,
             others: others.clone(),
-            seen: Seen::new(),
+            seen: SeenSources::new(),
         })
         .collect();
     if spam.is_empty() || judges.is_empty() {
@@ -127,12 +127,12 @@ pub(crate) fn load_left_out(
     recipe: &Recipe,
 ) -> Result<Scored, MailError> {
     let folders = shelf::folders(given)?;
-    let shelf = Shelf::of(&folders)?;
+    let shelf = MailShelf::of(&folders)?;
     let judges = left_out::judges(&folders, &shelf, seed_files, recipe)?;
     Ok(score(&shelf, &judges)?)
 }
 
-fn score(shelf: &Shelf, judges: &[MailJudge]) -> Result<Scored, CorpusError> {
+fn score(shelf: &MailShelf, judges: &[MailJudge]) -> Result<Scored, CorpusError> {
     let mut reader = MailReader::default();
     let mut others: BTreeMap<usize, Vec<Ham>> = BTreeMap::new();
     for place in judges.iter().flat_map(|judge| &judge.others) {
@@ -177,7 +177,7 @@ struct MailReader {
 
 impl MailReader {
     /// The ham of a corpus.
-    fn ham(&mut self, shelf: &Shelf, place: usize) -> Result<Vec<Ham>, CorpusError> {
+    fn ham(&mut self, shelf: &MailShelf, place: usize) -> Result<Vec<Ham>, CorpusError> {
         let mut all = Vec::new();
         for (at, text) in shelf.texts_of(place, false).enumerate() {
             let raw = shelf::text(&text.path)?;
@@ -198,7 +198,7 @@ impl MailReader {
     /// Scores the spam of each corpus by the models that may judge it.
     fn campaigns(
         &mut self,
-        shelf: &Shelf,
+        shelf: &MailShelf,
         judges: &[MailJudge],
         pools: &mut BTreeMap<usize, MailPool>,
     ) -> Result<(), CorpusError> {
@@ -367,7 +367,7 @@ impl MailPool {
 }
 
 /// The mail of one tenant: its own corpus first, then those that join it.
-fn tenant_pool(shelf: &Shelf, judge: &MailJudge, mail: &[(usize, &[Ham])]) -> MailPool {
+fn tenant_pool(shelf: &MailShelf, judge: &MailJudge, mail: &[(usize, &[Ham])]) -> MailPool {
     let name = shelf.names.get(judge.ham).cloned().unwrap_or_default();
     let mut pool = MailPool {
         delta: learn(mail, &judge.scorer),

@@ -41,7 +41,7 @@ pub(super) struct ShelvedText {
 
 /// Messages of corpora.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Shelf {
+pub(super) struct MailShelf {
     /// Names of the corpora.
     pub names: Vec<String>,
     /// Their messages, in the order of the index.
@@ -74,7 +74,7 @@ pub(super) fn text(path: &Path) -> Result<Vec<u8>, CorpusError> {
     })
 }
 
-impl Shelf {
+impl MailShelf {
     /// Reads what the corpora hold.
     pub(super) fn of(folders: &[PathBuf]) -> Result<Self, CorpusError> {
         let mut shelf = Self::default();
@@ -155,7 +155,7 @@ mod tests {
         let given = [dir.path().join("b"), dir.path().to_owned()];
         let found = folders(&given).expect("found");
         assert_eq!(found.len(), 2, "named twice, read once: {found:?}");
-        let shelf = Shelf::of(&found).expect("read");
+        let shelf = MailShelf::of(&found).expect("read");
         let left: Vec<(usize, bool)> = shelf.texts.iter().map(|t| (t.source, t.spam)).collect();
         assert_eq!(left, [(0, false), (1, false), (1, true)]);
         assert_eq!(shelf.place("b"), Some(1));

@@ -50,9 +50,9 @@ fn million(events: u64, days: u64) -> f64 {
 }
 
 /// Which of the mistakes are counted.
-type Count = fn(&Mistakes) -> u64;
+type CountedMistake = fn(&Mistakes) -> u64;
 /// Which part of the goal they have.
-type Wanted = fn(MistakeGoal) -> Option<f64>;
+type WantedMistake = fn(MistakeGoal) -> Option<f64>;
 
 /// How a figure stands to its goal.
 const fn met(figure: f64, goal: f64) -> &'static str {
@@ -101,7 +101,7 @@ impl WorldReports {
     }
 
     /// The mistakes of a row: over all sender-days, and in the worlds where they were most.
-    pub(super) fn mistakes(&self, row: usize, of: Count) -> Spread {
+    pub(super) fn mistakes(&self, row: usize, of: CountedMistake) -> Spread {
         let counts: Vec<(u64, u64)> = self
             .worlds
             .values()
@@ -119,7 +119,7 @@ impl WorldReports {
     }
 
     fn mistakes_table(&self, goals: GoalTable, out: &mut String) {
-        let tables: [(&str, Count, Wanted); 2] = [
+        let tables: [(&str, CountedMistake, WantedMistake); 2] = [
             ("False blocks", |m| m.blocks, |goal| Some(goal.0)),
             ("False holds and delays", |m| m.holds, |goal| goal.1),
         ];

@@ -110,7 +110,7 @@ fn no_model_is_asked_about_a_source_that_it_saw() {
     small_library(dir.path());
     let given = [dir.path().to_owned()];
     let folders = shelf::folders(&given).expect("found");
-    let shelf = Shelf::of(&folders).expect("read");
+    let shelf = MailShelf::of(&folders).expect("read");
     let judges = left_out::judges(&folders, &shelf, None, &quick()).expect("trained");
     assert_eq!(judges.len(), 4, "two sources of spam times two of ham");
     let place = |name: &str| shelf.place(name).expect("it is there");
