@@ -92,8 +92,7 @@ impl Map {
         sorted.sort_by(f32::total_cmp);
         let first = (sorted.len() as f32 * (1.0 - TAIL)) as usize;
         let usual = sorted.get(first).copied().unwrap_or_default();
-        let beyond = sorted.get(first..).unwrap_or_default();
-        let excess = beyond.iter().map(|x| x - usual).sum::<f32>() / beyond.len().max(1) as f32;
+        let excess = mean_excess(sorted.get(first..).unwrap_or_default());
         let even = usual + excess * (TAIL / ABOVE).ln();
         let zero = -offset / slope;
         let bend = MAX_BEND / slope * (1.0 - labelled.len() as f32 / LABELS).max(0.0);
@@ -160,6 +159,17 @@ impl Map {
     pub(super) fn is_unusual(&self, raw: f32) -> bool {
         raw > self.usual
     }
+}
+
+/// How far an exponential tail lies above its start on average, by the lower half of it (`rising`)
+/// alone: the other half may be spam. What lies there counts as lying at the middle at least (the
+/// usual estimate from censored values).
+fn mean_excess(rising: &[f32]) -> f32 {
+    let start = rising.first().copied().unwrap_or_default();
+    let (lower, upper) = rising.split_at(rising.len().div_ceil(2));
+    let middle = lower.last().copied().unwrap_or_default();
+    let seen = lower.iter().map(|x| x - start).sum::<f32>();
+    (seen + upper.len() as f32 * (middle - start)) / lower.len().max(1) as f32
 }
 
 /// The score from which, up to `even`, the ratio is left open. The ratio of spam between even odds
