@@ -2,6 +2,7 @@
 
 use crate::lab::corpus::CorpusError;
 use crate::lab::grammar::GrammarError;
+use crate::lab::world::shelf::MailError;
 use crate::score::model::Model;
 use crate::score::{ModelError, Scorer};
 use std::io;
@@ -22,6 +23,8 @@ pub(super) enum OfflineError {
     Model(#[from] ModelError),
     #[error(transparent)]
     Corpus(#[from] CorpusError),
+    #[error(transparent)]
+    Mail(#[from] MailError),
     #[error(transparent)]
     Grammar(#[from] GrammarError),
     #[error(transparent)]

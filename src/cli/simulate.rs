@@ -4,13 +4,16 @@ use super::ConfigFile;
 use super::offline::{self, OfflineError};
 use crate::config::Settings;
 use crate::config::tuning;
+use crate::lab::train::Recipe;
 use crate::lab::world::attack::AttackKind;
 use crate::lab::world::content::WorldContent;
+use crate::lab::world::drawn::{DrawnWorld, WorldKind};
 use crate::lab::world::events::Events;
+use crate::lab::world::goals::GoalTable;
+use crate::lab::world::law::ScoreLaw;
 use crate::lab::world::people::Quality;
-use crate::lab::world::{self, SimulationPlan, cold, mailbag};
+use crate::lab::world::{self, SimulationPlan, mailbag};
 use crate::replay::reader;
-use crate::score::Scorer;
 use clap::Args;
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -18,29 +21,31 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-/// Senders of one simulated tenant.
-const SENDERS: u64 = 1003;
-
 #[derive(Debug, Args)]
 pub(crate) struct SimulateArgs {
     /// Configuration; without it the detector alone decides, with its defaults.
     #[command(flatten)]
     file: ConfigFile,
+    /// Which worlds: `drawn` draws each from its seed, `standard` is the fixed one.
+    #[arg(long, default_value = "drawn", value_parser = world_kind)]
+    world: WorldKind,
+    /// Tell what each drawn world is like.
+    #[arg(long)]
+    worlds: bool,
     /// Seeds, one or a range; 1-99 are for development.
     #[arg(long, default_value = "1-20", value_parser = seeds)]
     seeds: Seeds,
-    /// Sender-days of ordinary mail, over all seeds (whole tenants of a thousand senders and --days
-    /// each).
+    /// Sender-days of ordinary mail, over all seeds (whole tenants).
     #[arg(long, default_value_t = 1_000_000)]
     sender_days: u64,
-    /// Days of each tenant.
-    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(i64).range(11..=1000))]
-    days: i64,
+    /// Days of each tenant before the attacks; without it as many as its world says.
+    #[arg(long, value_parser = clap::value_parser!(i64).range(11..=1000))]
+    days: Option<i64>,
     /// Campaigns of each attack, over all seeds.
     #[arg(long, default_value_t = 2000)]
     campaigns: u64,
-    /// Points of the classifier's quality, TPR/FPR.
-    #[arg(long, value_delimiter = ',', default_value = ".98/.001", value_parser = quality)]
+    /// Points of the classifier's quality, TPR/FPR, instead of the law of scores of each world.
+    #[arg(long, value_delimiter = ',', value_parser = quality)]
     grid: Vec<Quality>,
     /// Attacks to run; all if left out.
     #[arg(long, value_delimiter = ',', value_parser = attack)]
@@ -62,17 +67,23 @@ pub(crate) struct SimulateArgs {
     /// Tell every false block and hold with its proof.
     #[arg(long)]
     cases: bool,
-    /// Real mail instead of drawn LLRs: corpora, or folders of them, with an `index` of lines `spam
-    /// PATH` or `ham PATH`. Tables for the shipped model as it comes, and adapted to half of each
-    /// tenant's mail.
+    /// Real mail instead of drawn scores: corpora, or folders of them, with an `index` of lines `spam
+    /// PATH` or `ham PATH`. Models are trained anew, each without one source of spam and one of ham,
+    /// and score those. Tables for the models as they come, and adapted to half of each tenant's
+    /// mail.
     #[arg(
         long,
+        visible_alias = "corpora",
         value_name = "DIR",
         value_delimiter = ',',
+        num_args = 1..,
         conflicts_with = "grid"
     )]
     mail: Vec<PathBuf>,
-    /// Score real mail by this model, such as one that was trained without the corpora of --mail.
+    /// With --mail: folder of the seed grammar, which the models are trained on too.
+    #[arg(long, value_name = "DIR", default_value = "models/seed")]
+    seed_files: PathBuf,
+    /// Score real mail by this one model instead: it must not have been trained on --mail.
     #[arg(long, value_name = "FILE", requires = "mail")]
     model: Option<PathBuf>,
     /// Also write the ordinary mail as events for `outgate replay`, and behind it one campaign of
@@ -94,6 +105,8 @@ enum ArgumentError {
     Pair,
     #[error("TPR and FPR are shares, the first larger than the second")]
     Shares,
+    #[error("one of drawn, standard")]
+    World,
     #[error("one of {}", AttackKind::ALL.map(AttackKind::name).join(", "))]
     Attack,
 }
@@ -111,6 +124,14 @@ fn quality(text: &str) -> Result<Quality, ArgumentError> {
     match (tpr.parse(), fpr.parse()) {
         (Ok(tpr), Ok(fpr)) if 0.0 < fpr && fpr < tpr && tpr < 1.0 => Ok(Quality { tpr, fpr }),
         _ => Err(ArgumentError::Shares),
+    }
+}
+
+fn world_kind(text: &str) -> Result<WorldKind, ArgumentError> {
+    match text {
+        "drawn" => Ok(WorldKind::Drawn),
+        "standard" => Ok(WorldKind::Standard),
+        _ => Err(ArgumentError::World),
     }
 }
 
@@ -142,19 +163,21 @@ type Titled = (String, Vec<WorldContent>);
 
 fn contents(args: &SimulateArgs) -> Result<Vec<Titled>, OfflineError> {
     if args.mail.is_empty() {
+        if args.grid.is_empty() {
+            return Ok(vec![("Scores as each world says".to_owned(), Vec::new())]);
+        }
         let drawn = |q: &Quality| {
             (
                 format!("TPR {} / FPR {}", q.tpr, q.fpr),
-                vec![WorldContent::Drawn(*q)],
+                vec![WorldContent::Drawn(ScoreLaw::two_points(*q))],
             )
         };
         return Ok(args.grid.iter().map(drawn).collect());
     }
-    let scorer = match &args.model {
-        Some(path) => offline::scorer(path)?,
-        None => Scorer::shipped()?,
+    let scored = match &args.model {
+        Some(path) => mailbag::load(&args.mail, offline::scorer(path)?)?,
+        None => mailbag::load_left_out(&args.mail, Some(&args.seed_files), &Recipe::default())?,
     };
-    let scored = mailbag::load(&args.mail, &scorer)?;
     let titled = |how: &str, contents: Vec<WorldContent>| {
         let of = |content: &WorldContent| {
             if let WorldContent::Real(pool) = content {
@@ -204,11 +227,6 @@ fn tables(
 ) -> std::io::Result<()> {
     let Seeds(first, last) = args.seeds;
     let seeds = last - first + 1;
-    let (days, per_tenant) = if args.cold {
-        (cold::DAYS, cold::SENDER_DAYS)
-    } else {
-        (args.days, SENDERS * args.days.unsigned_abs())
-    };
     let mut file = args
         .events
         .as_ref()
@@ -219,8 +237,9 @@ fn tables(
     for (title, contents) in contents {
         let plan = SimulationPlan {
             seeds: (first..=last).collect(),
-            days,
-            tenants: (args.sender_days / seeds).div_ceil(per_tenant).max(1),
+            world: args.world,
+            days: args.days,
+            sender_days: args.sender_days / seeds,
             campaigns: args.campaigns.div_ceil(seeds),
             contents: contents.clone(),
             references: args.references,
@@ -233,12 +252,29 @@ fn tables(
                 args.attacks.clone()
             },
         };
-        let report = world::run(settings, &plan, events.as_mut());
+        let reports = world::run(settings, &plan, events.as_mut());
+        let goals = if args.mail.is_empty() {
+            GoalTable::Drawn
+        } else {
+            GoalTable::RealMail
+        };
         let mut out = std::io::stdout().lock();
+        let world = match args.world {
+            WorldKind::Standard => "Standard world",
+            WorldKind::Drawn => "Drawn worlds",
+        };
+        writeln!(out, "{world}, seeds {first}-{last}{how}. {title}\n")?;
+        if args.worlds && args.world == WorldKind::Drawn {
+            for seed in first..=last {
+                writeln!(out, "world {seed}: {}", DrawnWorld::drawn(seed).summary())?;
+            }
+            writeln!(out)?;
+        }
         writeln!(
             out,
-            "{title}, seeds {first}-{last}{how}\n\n{}",
-            report.text(args.references)
+            "{}\nAll worlds together\n\n{}",
+            reports.text(goals),
+            reports.together().text(args.references)
         )?;
     }
     events.map_or(Ok(()), Events::finish)

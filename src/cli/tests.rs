@@ -99,6 +99,7 @@ fn wrong_use_is_told() {
             "TPR and FPR are shares, the first larger than the second",
         ),
         ("--attacks none", "one of "),
+        ("--world flat", "one of drawn, standard"),
     ] {
         let error = parse(&format!("outgate simulate {arguments}")).expect_err(arguments);
         assert!(error.to_string().contains(wanted), "{error}");

@@ -81,7 +81,7 @@ impl WorldTenant<'_> {
         report: &mut SimulationReport,
         events: &mut Option<&mut Events<'_>>,
     ) {
-        let mut day = FIRST_DAY + self.plan.days.max(2 * COLD_DAYS + 1);
+        let mut day = FIRST_DAY + self.around.world.days.max(2 * COLD_DAYS + 1);
         while !self.outcomes.is_empty() {
             self.outcome(day, report, events);
         }
@@ -114,10 +114,19 @@ impl WorldTenant<'_> {
         campaign
     }
 
-    /// Accounts of persons, none of them `used`: with a history, or without one where the plan says
-    /// so. A new tenant's are as they are, and where there are too few the others never sent
-    /// before.
+    /// Accounts of persons, none of them `used`: with the history that the world says, or without
+    /// one where the plan says so. A new tenant's are as they are, and where there are too few the
+    /// others never sent before.
     pub(super) fn victims(&mut self, kind: AttackKind, day: i64, used: &[usize]) -> Vec<usize> {
+        if let Some(history) = self
+            .around
+            .world
+            .attacks
+            .history
+            .filter(|_| !self.plan.cold)
+        {
+            return self.victims_with(kind, day, history, used);
+        }
         let mut places: Vec<usize> = Vec::new();
         let persons = self
             .senders
@@ -126,11 +135,7 @@ impl WorldTenant<'_> {
             .count();
         while places.len() < kind.accounts() {
             if self.plan.newcomers || (self.plan.cold && places.len() >= persons) {
-                places.push(self.senders.len());
-                let sender = self.make(WorldClass::Person, day);
-                self.identities.push(self.identity(&sender, 0));
-                self.senders.push(sender);
-                self.references.push(References::default());
+                places.push(self.newcomer(day));
                 continue;
             }
             let who = self.rng.below(persons as u64) as usize;
@@ -139,6 +144,52 @@ impl WorldTenant<'_> {
             if !taken && self.senders.get(who).is_some_and(old) {
                 places.push(who);
             }
+        }
+        places
+    }
+
+    /// An account of a person that never sent before.
+    fn newcomer(&mut self, day: i64) -> usize {
+        let sender = self.make(WorldClass::Person, day);
+        self.identities.push(self.identity(&sender, 0));
+        self.senders.push(sender);
+        self.references.push(References::default());
+        self.senders.len() - 1
+    }
+
+    /// Accounts with so many days of history, of one client for an attack that uses one. Where
+    /// there are fewer than the attack uses, it makes do with them.
+    fn victims_with(
+        &mut self,
+        kind: AttackKind,
+        day: i64,
+        history: i64,
+        used: &[usize],
+    ) -> Vec<usize> {
+        if history == 0 || self.plan.newcomers {
+            return (0..kind.accounts()).map(|_| self.newcomer(day)).collect();
+        }
+        // Those who came so many days before the attacks.
+        let born = FIRST_DAY + (self.around.world.days - history).max(0);
+        let persons = self.senders.iter().enumerate();
+        let mut places: Vec<usize> = persons
+            .filter(|(who, s)| {
+                s.class == WorldClass::Person && s.born == born && !used.contains(who)
+            })
+            .map(|(who, _)| who)
+            .collect();
+        // In any order.
+        for place in (1..places.len()).rev() {
+            places.swap(place, self.rng.below(place as u64 + 1) as usize);
+        }
+        let client = |who: &usize| self.senders.get(*who).map(|s| self.client(s));
+        if let (1, Some(first)) = (kind.clients(), places.first().copied()) {
+            let one = client(&first);
+            places.retain(|who| client(who) == one);
+        }
+        places.truncate(kind.accounts());
+        if places.is_empty() {
+            places.push(self.newcomer(day));
         }
         places
     }
@@ -171,7 +222,7 @@ impl WorldTenant<'_> {
             .iter()
             .filter_map(|p| self.references.get(*p).cloned())
             .collect();
-        let days = kind.preparation_days();
+        let days = kind.preparation_days(&self.around.world.attacks);
         let drawn = (day + days) * DAY + self.rng.between(8.0, 16.0) as i64 * 3_600_000;
         let (start, since) = start.map_or((drawn, day * DAY), |now| (now + days * DAY, now));
         // Who never sent before did not write that morning either; a patient attacker prepares
@@ -202,6 +253,8 @@ impl WorldTenant<'_> {
                 self.sent(is_bad, &mail, to, &mut story, events);
             }
         }
+        let expire = self.engine.settings().held.expire;
+        story.campaign.close(expire.as_millis() as i64);
         (story, end)
     }
 
@@ -215,24 +268,32 @@ impl WorldTenant<'_> {
         victims: &mut [WorldSender],
     ) -> Traffic {
         let (mut bad, mut own) = (Mails::default(), Mails::default());
-        let days = kind.preparation_days();
+        let Self { around, rng, .. } = self;
+        let days = kind.preparation_days(&around.world.attacks);
         if let (true, Some(victim)) = (days > 0, victims.first_mut()) {
-            attack::preparation(
-                day * DAY,
-                days,
-                victim,
-                &self.content,
-                &mut self.rng,
-                &mut own,
-            );
+            attack::preparation(day * DAY, days, victim, around, rng, &mut own);
         }
-        attack::mails(kind, start, victims, &self.content, &mut self.rng, &mut bad);
+        let prepared = own.mails.len();
+        attack::mails(kind, start, victims, around, rng, &mut bad);
         let last_bad = bad.mails.last().map(|m| m.time);
         let end = last_bad.unwrap_or(start);
-        for (who, victim) in (0_u32..).zip(victims) {
+        let mixture = kind == AttackKind::Mixture;
+        for (who, victim) in (0_u32..).zip(victims.iter_mut()) {
             for d in day..=end.div_euclid(DAY) {
-                victim.day(d, who, &self.content, &mut self.rng, &mut own);
+                victim.day(d, who, around, rng, &mut own);
             }
+        }
+        let goes_on = around.world.attacks.owner;
+        if goes_on < 1.0 || mixture {
+            let mut place = 0;
+            own.mails.retain(|mail| {
+                place += 1;
+                // What the owner wrote before is not touched; in a mixture nobody else writes.
+                place <= prepared || mail.time < start || (!mixture && rng.chance(goes_on))
+            });
+        }
+        if let (true, Some(victim)) = (mixture, victims.first_mut()) {
+            attack::between(&bad, victim, around, rng, &mut own);
         }
         Traffic { bad, own, last_bad }
     }
@@ -317,7 +378,9 @@ impl WorldTenant<'_> {
             story.open.push(block);
         }
         if is_bad {
-            story.campaign.message(action, to.len());
+            story
+                .campaign
+                .message(action, to.len(), account, mail.time - story.start);
         }
         if self.plan.references
             && let Some(r) = story.references.get_mut(account)

@@ -41,14 +41,8 @@ pub(super) fn campaign(
     number: u64,
     kind: AttackKind,
 ) -> Campaign {
-    let turn = seed
-        .wrapping_add(number)
-        .checked_rem(plan.contents.len() as u64)
-        .unwrap_or_default();
-    let Some(content) = plan.contents.get(turn as usize) else {
-        return Campaign::new(kind, kind.accounts());
-    };
-    let mut tenant = WorldTenant::new(settings, seed, number, plan, content);
+    let around = plan.around(seed, number);
+    let mut tenant = WorldTenant::new(settings, seed, number, plan, around);
     let wanted = BEFORE.0 + tenant.rng.below(BEFORE.1 - BEFORE.0);
     let (mut sent, mut day) = (0, FIRST_DAY);
     // A tenant of a few people takes some days for it.

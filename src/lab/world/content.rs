@@ -1,19 +1,17 @@
-//! What the mail of the world says, as log-likelihood ratios: drawn for a classifier of stated
-//! quality, or those that the shipped model gave to real mail.
+//! What the mail of the world says, as log-likelihood ratios: drawn from a law, or those that a
+//! model gave to real mail.
 
-use super::mailbag::ScoredMail;
-use super::people::{Quality, WorldClass};
+use super::law::ScoreLaw;
+use super::people::WorldClass;
+use super::real::{ScoredMail, ScoredText};
 use super::rng::Rng;
 use std::sync::Arc;
-
-/// Standard deviation in nats between two copies of one template that differ in a name or a number.
-const COPY_NATS: f64 = 0.2;
 
 /// Where the content of a tenant's mail comes from.
 #[derive(Debug, Clone)]
 pub(crate) enum WorldContent {
-    /// Drawn for a classifier of this quality.
-    Drawn(Quality),
+    /// Drawn from this law.
+    Drawn(ScoreLaw),
     /// Scores of real mail, by author.
     Real(Arc<ScoredMail>),
 }
@@ -26,6 +24,23 @@ pub(crate) enum Voice {
     /// The same with words of ordinary mail behind it, which take from the weight of what is
     /// flagged.
     Padded(f64),
+    /// Around a place of the law of spam or of ordinary mail: the place of the text, and how much of
+    /// the law each of its copies has for itself, in standard deviations.
+    Around {
+        /// Of the law of spam.
+        spam: bool,
+        /// The place.
+        at: f64,
+        /// What the copies have for themselves.
+        own: f64,
+    },
+    /// The same of spam with words of ordinary mail behind it.
+    PaddedAround {
+        /// The place.
+        at: f64,
+        /// What the copies have for themselves.
+        own: f64,
+    },
     /// Messages of one real author, by number.
     Author(usize),
     /// Mailings of one real author, by number.
@@ -34,8 +49,8 @@ pub(crate) enum Voice {
     Reports,
     /// The scores of mail by any person.
     Anybody,
-    /// Copies of one text of this LLR.
-    Template(f64),
+    /// Copies of one text.
+    Template(ScoredText),
     /// A real spam, by number, with small changes.
     Campaign(usize),
     /// The same with 150 words of ham behind it.
@@ -46,13 +61,7 @@ impl WorldContent {
     /// The voice of a new sender.
     pub(crate) fn voice(&self, class: WorldClass, rng: &mut Rng) -> Voice {
         match self {
-            Self::Drawn(quality) => Voice::Flagged(match class {
-                WorldClass::Person | WorldClass::List => rng.beta(quality.fpr, 20.0),
-                WorldClass::Application => rng.beta((3.0 * quality.fpr).min(0.5), 1.0),
-                WorldClass::Newsletter => 0.0,
-                WorldClass::Forwarder => quality.fpr,
-                WorldClass::Bounces => 0.3,
-            }),
+            Self::Drawn(law) => law.voice(class, rng),
             Self::Real(pool) => match class {
                 WorldClass::Person => Voice::Author(pool.an_author(rng)),
                 WorldClass::Application => Voice::Template(pool.a_template(rng)),
@@ -66,15 +75,15 @@ impl WorldContent {
     /// The voice of one mailing of a newsletter.
     pub(crate) fn mailing(&self, voice: Voice, rng: &mut Rng) -> Voice {
         match self {
-            Self::Drawn(quality) => Voice::Flagged(rng.beta((10.0 * quality.fpr).min(0.5), 0.2)),
-            Self::Real(_) => Voice::Template(self.llr(voice, rng)),
+            Self::Drawn(law) => law.mailing(rng),
+            Self::Real(pool) => Voice::Template(pool.text(voice, rng)),
         }
     }
 
     /// The voice of spam among forwarded mail: each a text of its own.
     pub(crate) fn spam(&self, rng: &mut Rng) -> Voice {
         match self {
-            Self::Drawn(quality) => Voice::Flagged(quality.tpr),
+            Self::Drawn(law) => law.spam(rng),
             Self::Real(pool) => Voice::Campaign(pool.a_campaign(rng)),
         }
     }
@@ -82,37 +91,36 @@ impl WorldContent {
     /// The voice of a campaign.
     pub(crate) fn campaign(&self, padded: bool, rng: &mut Rng) -> Voice {
         match self {
-            // Words of ordinary mail hide a part of the campaigns.
-            Self::Drawn(quality) if padded => Voice::Padded(rng.beta(quality.tpr * 0.95, 3.0)),
-            Self::Drawn(quality) => Voice::Flagged(rng.beta(quality.tpr, 3.0)),
+            Self::Drawn(law) => law.campaign(padded, rng),
             Self::Real(pool) if padded => Voice::PaddedCampaign(pool.a_campaign(rng)),
             Self::Real(pool) => Voice::Campaign(pool.a_campaign(rng)),
         }
     }
 
     /// The voice of harmless mail by which an attacker prepares: what the owner might write.
-    pub(crate) const fn harmless(&self, owner: Voice) -> Voice {
+    pub(crate) fn harmless(&self, owner: Voice) -> Voice {
         match self {
-            Self::Drawn(quality) => Voice::Flagged(quality.fpr),
+            Self::Drawn(law) => law.harmless(),
             Self::Real(_) => owner,
         }
     }
 
-    /// The LLR of one message, nats.
-    pub(crate) fn llr(&self, voice: Voice, rng: &mut Rng) -> f64 {
+    /// Score in nats and fingerprint of one message. Made-up text has the fingerprint `drawn`; copies
+    /// of a real text differ by so many nats and bits.
+    pub(super) fn say(
+        &self,
+        voice: Voice,
+        drawn: u64,
+        (nats, bits): (f64, u32),
+        rng: &mut Rng,
+    ) -> (f64, u64) {
         match (self, voice) {
-            (Self::Drawn(quality), Voice::Flagged(share)) => {
-                let flagged = rng.chance(share);
-                quality.llr(flagged, rng)
+            (Self::Real(_), Voice::Template(text)) => text.copy(nats, bits, rng),
+            (Self::Real(pool), voice) => {
+                let text = pool.text(voice, rng);
+                (text.llr.into(), text.template)
             }
-            (Self::Drawn(quality), Voice::Padded(share)) => {
-                let flagged = rng.chance(share);
-                quality.llr(flagged, rng) - if flagged { 1.0 } else { 0.0 }
-            }
-            (_, Voice::Template(llr)) => COPY_NATS.mul_add(rng.normal(), llr),
-            (Self::Real(pool), voice) => pool.llr(voice, rng),
-            // Voices of real mail have no meaning here.
-            (Self::Drawn(_), _) => 0.0,
+            (Self::Drawn(law), voice) => (law.llr(voice, rng), drawn),
         }
     }
 }

@@ -1,28 +1,33 @@
-//! Real mail for the simulated world: corpora on disk, scored by the shipped model as it comes and
-//! as it has adapted itself to one half of a tenant's mail. Only the other half is sent in the
-//! world.
+//! Real mail for the simulated world: corpora on disk, scored by a model as it comes and as it has
+//! adapted itself to one half of a tenant's mail. Only the other half is sent in the world. Of every
+//! message no more is kept than its scores and its fingerprint.
 
-use super::content::{Voice, WorldContent};
-use super::rng::Rng;
+use super::content::WorldContent;
+use super::left_out::{self, Seen};
+use super::real::{ScoredMail, ScoredText};
+use super::shelf::{self, MailError, Shelf, ShelvedText};
 use crate::identity;
-use crate::lab::corpus::{self, CorpusError};
+use crate::lab::corpus::CorpusError;
+use crate::lab::sources;
+use crate::lab::train::Recipe;
 use crate::score::Scorer;
 use crate::score::adapt::{Delta, Label, LearnOutcome, Lesson, SenderShares};
-use crate::score::features::Extractor;
+use crate::score::features::{Extractor, Sample};
 use crate::types::stable_hash;
-use std::collections::HashMap;
-use std::fs;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// A corpus with so much ham is a tenant's; the ham of smaller ones only joins newsletters and
-/// reports.
+/// A corpus with so much ham is a tenant's; the ham of smaller ones only joins newsletters,
+/// applications and reports.
 const TENANT_HAM: usize = 1000;
 /// Messages that an author needs to lend a person a voice: half of them are learned, and a person
 /// who only ever sends two texts is none.
 const AUTHOR_MESSAGES: usize = 10;
+/// Campaigns taken from one corpus at most, evenly.
+const CAMPAIGNS: usize = 400;
 /// Copies of a campaign that differ a little.
-const VARIANTS: usize = 3;
+const VARIANTS: usize = 4;
 /// Days over which the first half of a tenant's mail is learned.
 const LEARNING_DAYS: usize = 30;
 /// Words by which a variant differs, and words that are put behind a padded spam.
@@ -31,74 +36,24 @@ const PADDING_WORDS: usize = 150;
 /// Header fields that are read for the author.
 const FIELDS: usize = 1000;
 
-/// A tenant's real mail as one state of the model scores it: LLRs in nats.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct ScoredMail {
-    /// Whose mail it is.
-    pub name: String,
-    authors: Vec<Vec<f32>>,
-    templates: Vec<f32>,
-    newsletters: Vec<Vec<f32>>,
-    reports: Vec<f32>,
-    campaigns: Vec<Vec<f32>>,
-    padded: Vec<Vec<f32>>,
+/// A model, and which mail it judges; corpora by their place.
+#[derive(Debug, Clone)]
+pub(super) struct MailJudge {
+    pub scorer: Arc<Scorer>,
+    /// Corpora whose spam makes campaigns.
+    pub spam: Vec<usize>,
+    /// The corpus whose ham is the tenant's.
+    pub ham: usize,
+    /// Corpora whose ham joins it.
+    pub others: Vec<usize>,
+    /// What the model learned from, as far as it is known.
+    pub seen: Seen,
 }
 
-fn any<T: Copy>(of: &[T], rng: &mut Rng) -> Option<T> {
-    of.get(rng.below(of.len() as u64) as usize).copied()
-}
-
-impl ScoredMail {
-    pub(super) fn an_author(&self, rng: &mut Rng) -> usize {
-        rng.below(self.authors.len() as u64) as usize
-    }
-
-    pub(super) fn a_newsletter(&self, rng: &mut Rng) -> usize {
-        rng.below(self.newsletters.len() as u64) as usize
-    }
-
-    pub(super) fn a_campaign(&self, rng: &mut Rng) -> usize {
-        rng.below(self.campaigns.len() as u64) as usize
-    }
-
-    pub(super) fn a_template(&self, rng: &mut Rng) -> f64 {
-        any(&self.templates, rng).unwrap_or_default().into()
-    }
-
-    /// One message in that voice.
-    pub(super) fn llr(&self, voice: Voice, rng: &mut Rng) -> f64 {
-        let of = |list: &[Vec<f32>], number: usize, rng: &mut Rng| {
-            list.get(number).and_then(|l| any(l, rng))
-        };
-        let llr = match voice {
-            Voice::Author(number) => of(&self.authors, number, rng),
-            Voice::Newsletter(number) => of(&self.newsletters, number, rng),
-            Voice::Campaign(number) => of(&self.campaigns, number, rng),
-            Voice::PaddedCampaign(number) => of(&self.padded, number, rng),
-            Voice::Reports => any(&self.reports, rng),
-            Voice::Anybody => any(&self.templates, rng),
-            Voice::Template(llr) => Some(llr as f32),
-            Voice::Flagged(_) | Voice::Padded(_) => None,
-        };
-        llr.unwrap_or_default().into()
-    }
-
-    /// One line: authors, and what is flagged at even odds.
-    pub(crate) fn summary(&self) -> String {
-        let share = |lists: &[Vec<f32>]| {
-            let all = || lists.iter().flatten();
-            100.0 * all().filter(|l| **l > 0.0).count() as f64 / all().count().max(1) as f64
-        };
-        let (persons, letters) = (share(&self.authors), share(&self.newsletters));
-        format!(
-            "{}: {} authors ({persons:.2} % of their mail flagged), {} newsletters ({letters:.1} %), {} campaigns ({:.1} %; padded {:.1} %)",
-            self.name,
-            self.authors.len(),
-            self.newsletters.len(),
-            self.campaigns.len(),
-            share(&self.campaigns),
-            share(&self.padded),
-        )
+impl MailJudge {
+    /// Whether the model may be asked about this mail.
+    fn may_judge(&self, source: usize, spam: bool) -> bool {
+        !self.seen.contains(&(source, spam))
     }
 }
 
@@ -111,132 +66,209 @@ struct Ham {
     report: bool,
     /// Of the half that is learned.
     learned: bool,
-    lesson: Lesson,
+    template: u64,
+    sample: Sample,
 }
 
-/// A corpus as read.
-struct MailbagCorpus {
-    name: String,
-    ham: Vec<Ham>,
-}
-
-/// All that was read.
-struct Mailbag {
-    corpora: Vec<MailbagCorpus>,
-    campaigns: Vec<Vec<Lesson>>,
-    padded: Vec<Vec<Lesson>>,
-}
-
-/// Tenants' mail by the shipped model as it comes, and after it has adapted itself.
+/// Tenants' mail as a model scores it as it comes, and after it has adapted itself.
 pub(crate) struct Scored {
-    /// Scored by the shipped model alone.
+    /// Scored by the model alone.
     pub cold: Vec<WorldContent>,
     /// One half of each tenant's mail learned, unlabelled.
     pub adapted: Vec<WorldContent>,
 }
 
-/// Reads and scores the corpora below these folders (or these themselves): each with an `index` of
-/// lines `spam|ham PATH`.
+/// One tenant's mail in the making.
+struct MailPool {
+    delta: Delta,
+    cold: ScoredMail,
+    adapted: ScoredMail,
+}
+
+/// Reads and scores the corpora among or below these folders, each with an `index` of lines
+/// `spam|ham PATH`, by one model.
 ///
 /// # Errors
 /// A file cannot be read, or there is no spam, or no tenant's ham.
-pub(crate) fn load(folders: &[PathBuf], scorer: &Scorer) -> Result<Scored, CorpusError> {
-    let mut all = Vec::new();
-    for folder in folders {
-        all.extend(corpora(folder)?);
+pub(crate) fn load(given: &[PathBuf], scorer: Scorer) -> Result<Scored, MailError> {
+    let shelf = Shelf::of(&shelf::folders(given)?)?;
+    let scorer = Arc::new(scorer);
+    let places = || 0..shelf.names.len();
+    let ham = |place: usize| shelf.texts_of(place, false).count();
+    let spam: Vec<usize> = places()
+        .filter(|place| shelf.texts_of(*place, true).next().is_some())
+        .collect();
+    let others: Vec<usize> = places()
+        .filter(|place| (1..TENANT_HAM).contains(&ham(*place)))
+        .collect();
+    let judges: Vec<MailJudge> = places()
+        .filter(|place| ham(*place) >= TENANT_HAM)
+        .map(|ham| MailJudge {
+            scorer: Arc::clone(&scorer),
+            spam: spam.clone(),
+            ham,
+            others: others.clone(),
+            seen: Seen::new(),
+        })
+        .collect();
+    if spam.is_empty() || judges.is_empty() {
+        return Err(CorpusError::TooLittle { ham: TENANT_HAM }.into());
     }
-    let bag = read(&all, scorer)?;
-    let tenants = || bag.corpora.iter().filter(|c| c.ham.len() >= TENANT_HAM);
-    if bag.campaigns.is_empty() || tenants().next().is_none() {
-        return Err(CorpusError::TooLittle { ham: TENANT_HAM });
+    Ok(score(&shelf, &judges)?)
+}
+
+/// The same by models that are trained here from these corpora and the seed grammar: each scores a
+/// source of ham and one of spam that it did not see.
+///
+/// # Errors
+/// A file cannot be read, or there are fewer than two known sources of spam or of ham.
+pub(crate) fn load_left_out(
+    given: &[PathBuf],
+    seed_files: Option<&Path>,
+    recipe: &Recipe,
+) -> Result<Scored, MailError> {
+    let folders = shelf::folders(given)?;
+    let shelf = Shelf::of(&folders)?;
+    let judges = left_out::judges(&folders, &shelf, seed_files, recipe)?;
+    Ok(score(&shelf, &judges)?)
+}
+
+fn score(shelf: &Shelf, judges: &[MailJudge]) -> Result<Scored, CorpusError> {
+    let mut reader = MailReader::default();
+    let mut others: BTreeMap<usize, Vec<Ham>> = BTreeMap::new();
+    for place in judges.iter().flat_map(|judge| &judge.others) {
+        if !others.contains_key(place) {
+            others.insert(*place, reader.ham(shelf, *place, judges)?);
+        }
     }
-    let pools = |learned: bool| {
-        tenants()
-            .map(|t| WorldContent::Real(Arc::new(pool(&bag, t, scorer, learned))))
-            .collect()
-    };
+    let mut pools: BTreeMap<usize, MailPool> = BTreeMap::new();
+    let mut tenants: Vec<usize> = judges.iter().map(|judge| judge.ham).collect();
+    tenants.sort_unstable();
+    tenants.dedup();
+    for tenant in tenants {
+        let own = reader.ham(shelf, tenant, judges)?;
+        for (number, judge) in judges.iter().enumerate().filter(|(_, j)| j.ham == tenant) {
+            let others = judge
+                .others
+                .iter()
+                .filter(|place| **place != tenant && judge.may_judge(**place, false))
+                .filter_map(|place| others.get(place).map(|ham| (*place, ham.as_slice())));
+            let mut mail = vec![(tenant, own.as_slice())];
+            mail.extend(others);
+            if judge.may_judge(tenant, false) {
+                pools.insert(number, tenant_pool(shelf, judge, &mail));
+            }
+        }
+    }
+    reader.campaigns(shelf, judges, &mut pools)?;
+    let with_mail = || pools.values().filter(|pool| pool.cold.is_whole());
+    let real = |mail: &ScoredMail| WorldContent::Real(Arc::new(mail.clone()));
     Ok(Scored {
-        cold: pools(false),
-        adapted: pools(true),
+        cold: with_mail().map(|pool| real(&pool.cold)).collect(),
+        adapted: with_mail().map(|pool| real(&pool.adapted)).collect(),
     })
 }
 
-fn corpora(folder: &Path) -> Result<Vec<PathBuf>, CorpusError> {
-    if folder.join("index").exists() {
-        return Ok(vec![folder.to_owned()]);
-    }
-    let entries = fs::read_dir(folder).map_err(CorpusError::unreadable(folder))?;
-    let mut found: Vec<PathBuf> = entries
-        .flatten()
-        .map(|e| e.path())
-        .filter(|p| p.join("index").exists())
-        .collect();
-    found.sort();
-    if found.is_empty() {
-        Err(CorpusError::NoIndex(folder.to_owned()))
-    } else {
-        Ok(found)
-    }
+/// Reads messages, and collects words of ham on the way.
+#[derive(Default)]
+struct MailReader {
+    extractor: Extractor,
+    words: Vec<Vec<String>>,
 }
 
-fn read(folders: &[PathBuf], scorer: &Scorer) -> Result<Mailbag, CorpusError> {
-    let mut extractor = Extractor::default();
-    let mut bag = Mailbag {
-        corpora: Vec::new(),
-        campaigns: Vec::new(),
-        padded: Vec::new(),
-    };
-    let (mut spam, mut words) = (Vec::new(), Vec::new());
-    for folder in folders {
-        let name = folder
-            .file_name()
-            .map(|n| n.to_string_lossy().into_owned())
-            .unwrap_or_default();
-        let mut corpus = MailbagCorpus {
-            name,
-            ham: Vec::new(),
-        };
-        for (at, (is_spam, path)) in corpus::index(folder)?.into_iter().enumerate() {
-            let raw = fs::read(&path).map_err(CorpusError::unreadable(&path))?;
-            if is_spam {
-                spam.push(raw);
-                continue;
-            }
-            extractor.extract(&raw);
+impl MailReader {
+    /// The ham of a corpus. Any of the models may read the fingerprints: they do not depend on it.
+    fn ham(
+        &mut self,
+        shelf: &Shelf,
+        place: usize,
+        judges: &[MailJudge],
+    ) -> Result<Vec<Ham>, CorpusError> {
+        let mut all = Vec::new();
+        for (at, text) in shelf.texts_of(place, false).enumerate() {
+            let raw = shelf::text(&text.path)?;
+            self.extractor.extract(&raw);
             if at % 37 == 0 {
-                let some: Vec<String> = extractor.visible_words().take(PADDING_WORDS).collect();
+                let words = self.extractor.visible_words();
+                let some: Vec<String> = words.take(PADDING_WORDS).collect();
                 if some.len() == PADDING_WORDS {
-                    words.push(some);
+                    self.words.push(some);
                 }
             }
-            corpus.ham.push(ham(&raw, &extractor, scorer));
+            let template = fingerprint(&self.extractor, judges);
+            all.push(ham(&raw, &self.extractor, template));
         }
-        halve(&mut corpus.ham);
-        bag.corpora.push(corpus);
+        halve(&mut all);
+        Ok(all)
     }
-    for (number, raw) in spam.iter().enumerate() {
-        let mut variants = |count: usize| -> Vec<Lesson> {
-            (0..VARIANTS)
-                .map(|variant| {
-                    varied(
-                        raw,
-                        &words,
-                        number * VARIANTS + variant,
-                        count,
-                        &mut extractor,
-                        scorer,
-                    )
-                })
-                .collect()
-        };
-        let (plain, padded) = (variants(CHANGED_WORDS), variants(PADDING_WORDS));
-        bag.campaigns.push(plain);
-        bag.padded.push(padded);
+
+    /// Scores the spam of each corpus by the models that may judge it.
+    fn campaigns(
+        &mut self,
+        shelf: &Shelf,
+        judges: &[MailJudge],
+        pools: &mut BTreeMap<usize, MailPool>,
+    ) -> Result<(), CorpusError> {
+        for place in 0..shelf.names.len() {
+            let asked: Vec<usize> = judges
+                .iter()
+                .enumerate()
+                .filter(|(_, j)| j.spam.contains(&place) && j.may_judge(place, true))
+                .map(|(number, _)| number)
+                .collect();
+            let spam: Vec<&ShelvedText> = shelf.texts_of(place, true).collect();
+            if asked.is_empty() {
+                continue;
+            }
+            for number in &asked {
+                if let Some(pool) = pools.get_mut(number) {
+                    pool.note_spam(&shelf.names, place);
+                }
+            }
+            let step = spam.len().div_ceil(CAMPAIGNS).max(1);
+            for (number, text) in spam.into_iter().step_by(step).enumerate() {
+                let raw = shelf::text(&text.path)?;
+                self.campaign(&raw, number, judges, &asked, pools);
+            }
+        }
+        Ok(())
     }
-    Ok(bag)
+
+    /// Scores the copies of one spam, and the copies with words of ham behind them.
+    fn campaign(
+        &mut self,
+        raw: &[u8],
+        number: usize,
+        judges: &[MailJudge],
+        asked: &[usize],
+        pools: &mut BTreeMap<usize, MailPool>,
+    ) {
+        for (padded, count) in [(false, CHANGED_WORDS), (true, PADDING_WORDS)] {
+            for variant in 0..VARIANTS {
+                let place = (number * VARIANTS + variant) % self.words.len().max(1);
+                let words = self.words.get(place).map(Vec::as_slice).unwrap_or_default();
+                let some = words.get(..count).unwrap_or(words).join(" ");
+                self.extractor.extract_padded(raw, &some);
+                let template = fingerprint(&self.extractor, judges);
+                let sample = self.extractor.sample();
+                for number in asked {
+                    if let (Some(judge), Some(pool)) = (judges.get(*number), pools.get_mut(number))
+                    {
+                        pool.add_copy(judge, &sample, template, padded, variant == 0);
+                    }
+                }
+            }
+        }
+    }
 }
 
-fn ham(raw: &[u8], extractor: &Extractor, scorer: &Scorer) -> Ham {
+/// The fingerprint of the message that was read last.
+fn fingerprint(extractor: &Extractor, judges: &[MailJudge]) -> u64 {
+    let any = judges.first();
+    any.map_or(0, |judge| judge.scorer.judge(extractor, None).template)
+}
+
+fn ham(raw: &[u8], extractor: &Extractor, template: u64) -> Ham {
     let header = identity::read_headers(raw, None, FIELDS);
     let author = header.from.map(|from| from.key()).unwrap_or_default();
     let has = |part: &[u8], words: &[u8]| {
@@ -256,7 +288,8 @@ fn ham(raw: &[u8], extractor: &Extractor, scorer: &Scorer) -> Ham {
             .any(|field| has(fields, field)),
         report: extractor.facts().is_report,
         learned: false,
-        lesson: Lesson::new(scorer.model(), extractor.sample()),
+        template,
+        sample: extractor.sample(),
     }
 }
 
@@ -277,38 +310,17 @@ fn halve(ham: &mut [Ham]) {
     }
 }
 
-/// A spam with `count` words of somebody's ham behind its text.
-fn varied(
-    raw: &[u8],
-    words: &[Vec<String>],
-    number: usize,
-    count: usize,
-    extractor: &mut Extractor,
-    scorer: &Scorer,
-) -> Lesson {
-    let some = words
-        .get(number % words.len().max(1))
-        .map(|w| w.get(..count).unwrap_or(w).join(" "))
-        .unwrap_or_default();
-    extractor.extract_padded(raw, &some);
-    Lesson::new(scorer.model(), extractor.sample())
-}
-
 /// What the tenant's mail taught, as the relay learns it: unlabelled, each author no more than a
 /// share.
-fn learn(mail: &[&MailbagCorpus], scorer: &Scorer) -> Delta {
+fn learn(mail: &[(usize, &[Ham])], scorer: &Scorer) -> Delta {
     let (mut delta, mut share) = (Delta::default(), SenderShares::default());
     // Each corpus in its order, evenly mixed.
     let mut lessons: Vec<(f64, &Ham)> = Vec::new();
-    for corpus in mail {
-        let learned: Vec<&Ham> = corpus.ham.iter().filter(|h| h.learned).collect();
+    for (_, corpus) in mail {
+        let learned: Vec<&Ham> = corpus.iter().filter(|h| h.learned).collect();
         let all = learned.len().max(1) as f64;
-        lessons.extend(
-            learned
-                .into_iter()
-                .enumerate()
-                .map(|(at, h)| (at as f64 / all, h)),
-        );
+        let placed = learned.into_iter().enumerate();
+        lessons.extend(placed.map(|(at, h)| (at as f64 / all, h)));
     }
     lessons.sort_by(|a, b| a.0.total_cmp(&b.0));
     let a_day = lessons.len().div_ceil(LEARNING_DAYS).max(1);
@@ -317,158 +329,125 @@ fn learn(mail: &[&MailbagCorpus], scorer: &Scorer) -> Delta {
             delta.fade(1);
             share.halve();
         }
-        if share.allows(message.author)
-            && delta.learn(scorer.model(), &message.lesson, Label::Unlabelled)
-                == LearnOutcome::Assumed
-        {
-            share.note(message.author);
+        if share.allows(message.author) {
+            let lesson = Lesson::new(scorer.model(), message.sample.clone());
+            let outcome = delta.learn(scorer.model(), &lesson, Label::Unlabelled);
+            if outcome == LearnOutcome::Assumed {
+                share.note(message.author);
+            }
         }
     }
     delta
 }
 
-fn pool(bag: &Mailbag, tenant: &MailbagCorpus, scorer: &Scorer, learned: bool) -> ScoredMail {
-    // Small corpora belong to everybody.
-    let mail: Vec<&MailbagCorpus> = bag
-        .corpora
-        .iter()
-        .filter(|c| c.name == tenant.name || c.ham.len() < TENANT_HAM)
-        .collect();
-    let delta = learned.then(|| learn(&mail, scorer));
-    let llr = |lesson: &Lesson| {
-        let shipped = f64::from(lesson.shipped);
-        delta
-            .as_ref()
-            .map_or(shipped, |delta| delta.llr(shipped, &lesson.sample)) as f32
+impl MailPool {
+    /// What the model says of a message, alone and with what was learned.
+    fn scores(&self, judge: &MailJudge, sample: &Sample, template: u64) -> [ScoredText; 2] {
+        let model = judge.scorer.model();
+        let shipped = model.llr(model.margin_of(sample).total());
+        let of = |llr: f64| ScoredText {
+            llr: llr as f32,
+            template,
+        };
+        [of(shipped), of(self.delta.llr(shipped, sample))]
+    }
+
+    fn both(&mut self) -> [&mut ScoredMail; 2] {
+        [&mut self.cold, &mut self.adapted]
+    }
+
+    fn note_spam(&mut self, names: &[String], place: usize) {
+        for mail in self.both() {
+            mail.note_spam(names.get(place).map_or("", String::as_str));
+        }
+    }
+
+    /// Adds a copy of a campaign; the first one begins a new campaign.
+    fn add_copy(
+        &mut self,
+        judge: &MailJudge,
+        sample: &Sample,
+        template: u64,
+        padded: bool,
+        first: bool,
+    ) {
+        let scores = self.scores(judge, sample, template);
+        for (mail, text) in self.both().into_iter().zip(scores) {
+            mail.add_copy(text, padded, first);
+        }
+    }
+}
+
+/// The mail of one tenant: its own corpus first, then those that join it.
+fn tenant_pool(shelf: &Shelf, judge: &MailJudge, mail: &[(usize, &[Ham])]) -> MailPool {
+    let name = shelf.names.get(judge.ham).cloned().unwrap_or_default();
+    let mut pool = MailPool {
+        delta: learn(mail, &judge.scorer),
+        cold: ScoredMail::of(name.clone()),
+        adapted: ScoredMail::of(name),
     };
-    let scored =
-        |lists: &[Vec<Lesson>]| lists.iter().map(|l| l.iter().map(llr).collect()).collect();
-    let mut pool = ScoredMail {
-        name: tenant.name.clone(),
-        campaigns: scored(&bag.campaigns),
-        padded: scored(&bag.padded),
-        ..ScoredMail::default()
-    };
-    for corpus in mail {
-        let own = corpus.name == tenant.name;
-        pool.reports.extend(
-            corpus
-                .ham
-                .iter()
-                .filter(|h| h.report && !h.learned)
-                .map(|h| llr(&h.lesson)),
-        );
-        for messages in authors(&corpus.ham) {
-            let judged: Vec<f32> = messages
-                .iter()
-                .filter(|h| !h.learned)
-                .map(|h| llr(&h.lesson))
-                .collect();
-            let offers = messages.iter().filter(|h| h.bulk).count() * 2 > messages.len();
-            let bulk = offers && !messages.iter().any(|h| h.answer);
-            if own && !bulk && messages.len() >= AUTHOR_MESSAGES {
-                pool.authors.push(judged.clone());
-            }
-            if own {
-                pool.templates.extend(&judged);
-            }
-            if bulk {
-                pool.newsletters.push(judged);
+    for (place, ham) in mail {
+        let own = *place == judge.ham;
+        let application = shelf
+            .names
+            .get(*place)
+            .is_some_and(|name| sources::is_application(name));
+        let judged: Vec<&Ham> = ham.iter().filter(|h| !h.learned).collect();
+        let scored: Vec<[ScoredText; 2]> = judged
+            .iter()
+            .map(|h| pool.scores(judge, &h.sample, h.template))
+            .collect();
+        let authors = authors(ham);
+        for (state, mail) in pool.both().into_iter().enumerate() {
+            let text = |at: &usize| scored.get(*at).and_then(|both| both.get(state)).copied();
+            let reports = judged.iter().enumerate().filter(|(_, h)| h.report);
+            mail.add_reports(reports.filter_map(|(at, _)| text(&at)));
+            for messages in &authors {
+                let texts: Vec<ScoredText> = judged
+                    .iter()
+                    .enumerate()
+                    .filter(|(_, h)| !h.report && h.author == messages.author)
+                    .filter_map(|(at, _)| text(&at))
+                    .collect();
+                let bulk = messages.bulk;
+                let person = own && !bulk && messages.count >= AUTHOR_MESSAGES;
+                mail.add_author(texts, own, person, bulk && !application, application);
             }
         }
     }
-    if pool.newsletters.is_empty() {
-        pool.newsletters.clone_from(&pool.authors);
-    }
-    if pool.reports.is_empty() {
-        pool.reports.clone_from(&pool.templates);
-    }
+    pool.both().into_iter().for_each(ScoredMail::fill_gaps);
     pool
 }
 
-/// Messages other than reports, by author, in the order in which authors first appear.
-fn authors(ham: &[Ham]) -> Vec<Vec<&Ham>> {
+/// What is known of an author.
+struct MailAuthor {
+    author: u64,
+    count: usize,
+    /// Most of it tells how to unsubscribe, and nothing of it answers.
+    bulk: bool,
+}
+
+/// The authors of messages other than reports, in the order in which they first appear.
+fn authors(ham: &[Ham]) -> Vec<MailAuthor> {
     let mut places: HashMap<u64, usize> = HashMap::new();
-    let mut authors: Vec<Vec<&Ham>> = Vec::new();
+    let mut lists: Vec<Vec<&Ham>> = Vec::new();
     for message in ham.iter().filter(|h| !h.report) {
-        let place = *places.entry(message.author).or_insert(authors.len());
-        match authors.get_mut(place) {
+        let place = *places.entry(message.author).or_insert(lists.len());
+        match lists.get_mut(place) {
             Some(list) => list.push(message),
-            None => authors.push(vec![message]),
+            None => lists.push(vec![message]),
         }
     }
-    authors
+    let of = |list: &Vec<&Ham>| {
+        let offers = list.iter().filter(|h| h.bulk).count() * 2 > list.len();
+        MailAuthor {
+            author: list.first().map_or(0, |h| h.author),
+            count: list.len(),
+            bulk: offers && !list.iter().any(|h| h.answer),
+        }
+    };
+    lists.iter().map(of).collect()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn corpus(dir: &Path, name: &str, mails: &[(&str, String)]) {
-        let folder = dir.join(name);
-        fs::create_dir(&folder).expect("made");
-        let mut index = String::new();
-        for (at, (label, text)) in mails.iter().enumerate() {
-            fs::write(folder.join(at.to_string()), text).expect("written");
-            index += &format!("{label} {at}\n");
-        }
-        fs::write(folder.join("index"), index).expect("written");
-    }
-
-    #[test]
-    fn authors_lend_their_voices_and_the_learned_half_is_not_sent() {
-        let dir = tempfile::tempdir().expect("directory");
-        let letter = |n: usize, author: usize| {
-            format!(
-                "From: a{author}@acme.example\nSubject: Minutes {n}\n\nHello, the minutes of meeting {n} are in the folder. \
-                 Please read the part on the roof of house {author} before Thursday.\n"
-            )
-        };
-        let mut mails: Vec<(&str, String)> = (0..TENANT_HAM)
-            .map(|n| ("ham", letter(n, n % 100)))
-            .collect();
-        for n in 0..40 {
-            let text = format!(
-                "From: news{}@shop.example\nSubject: Offers\n\nOffers of week {n}. Unsubscribe below.\n",
-                n % 4
-            );
-            mails.push(("ham", text));
-        }
-        corpus(dir.path(), "house", &mails);
-        let lure = "From: a@b.example\nSubject: WINNER\n\nYou have WON $1,000,000 in our lottery! Click here now and verify your bank password!\n";
-        corpus(dir.path(), "lures", &[("spam", lure.to_owned())]);
-        let scorer = Scorer::shipped().expect("the model");
-        let scored = load(&[dir.path().to_owned()], &scorer).expect("read");
-        let ([WorldContent::Real(cold)], [WorldContent::Real(adapted)]) =
-            (&*scored.cold, &*scored.adapted)
-        else {
-            panic!("one tenant")
-        };
-        assert_eq!(
-            (
-                cold.authors.len(),
-                cold.newsletters.len(),
-                cold.campaigns.len()
-            ),
-            (100, 4, 1)
-        );
-        assert!(cold.authors.iter().all(|a| a.len() == 5), "half of ten");
-        let mean =
-            |pool: &ScoredMail| pool.templates.iter().sum::<f32>() / pool.templates.len() as f32;
-        assert!(
-            mean(adapted) < mean(cold) - 0.1,
-            "{} {}",
-            mean(adapted),
-            mean(cold)
-        );
-        assert!(
-            cold.campaigns[0].iter().all(|llr| *llr > 0.0),
-            "{:?}",
-            cold.campaigns
-        );
-        let error = load(&[dir.path().join("lures")], &scorer)
-            .err()
-            .expect("no tenant");
-        assert!(error.to_string().contains("ham"), "{error}");
-    }
-}
+mod tests;

@@ -1,7 +1,8 @@
 //! The senders of a tenant and their ordinary mail, as the page of the simulated world describes
 //! them.
 
-use super::content::{Voice, WorldContent};
+use super::content::Voice;
+use super::drawn::{ClassVolume, DrawnWorld, Surroundings};
 use super::rng::Rng;
 use crate::types::hash::mix;
 
@@ -141,22 +142,16 @@ pub(crate) struct WorldSender {
     fresh: u64,
 }
 
-/// One of so many messages of persons is little more than the footer of the company.
-const FOOTERS: u64 = 10;
-/// Fingerprint of that footer.
+/// Fingerprint of the footer that all persons of a company have.
 const FOOTER: u64 = 0x5c3a_96f0_1b7d_e824;
 
-/// The fingerprint of a text that differs a little from one with `template`, by `variation`: in
-/// three bits at most.
-pub(crate) const fn near(template: u64, variation: u64) -> u64 {
-    template
-        ^ (1 << (variation & 63))
-        ^ (1 << ((variation >> 6) & 63))
-        ^ (1 << ((variation >> 12) & 63))
+/// The fingerprint of a text that differs a little from one with `template`, by `variation`: in so
+/// many bits at most, of which there are ten.
+pub(crate) fn near(template: u64, variation: u64, bits: u32) -> u64 {
+    (0..bits.min(10)).fold(template, |text, bit| {
+        text ^ (1 << ((variation >> (6 * bit)) & 63))
+    })
 }
-
-/// Contacts a person has from the start.
-const CONTACTS: u64 = 160;
 
 impl WorldSender {
     /// A sender without history.
@@ -164,34 +159,33 @@ impl WorldSender {
         class: WorldClass,
         number: u64,
         born: i64,
-        content: &WorldContent,
+        around: &Surroundings,
         rng: &mut Rng,
     ) -> Self {
+        let (world, content) = (&around.world, &around.content);
+        let shares = &world.shares;
+        let [person, application, mailing] = world.volumes;
+        let of = |v: ClassVolume, rng: &mut Rng| rng.lognormal(v.median, v.sigma);
         let (voice, new_share, volume, contacts) = match class {
             WorldClass::Person => {
-                let new = 0.25_f64.mul_add(rng.beta(0.264, 3.8), 0.02);
-                (
-                    content.voice(class, rng),
-                    new,
-                    rng.lognormal(20.0, 0.9),
-                    CONTACTS,
-                )
+                let new = shares
+                    .person_new_more
+                    .mul_add(rng.beta(0.264, 3.8), shares.person_new);
+                let voice = content.voice(class, rng);
+                (voice, new, of(person, rng), world.contacts)
             }
-            WorldClass::Application => (
-                content.voice(class, rng),
-                0.5,
-                rng.lognormal(100.0, 1.0),
-                20,
-            ),
-            WorldClass::Newsletter => (
-                content.voice(class, rng),
-                0.03,
-                rng.lognormal(500.0, 0.8).clamp(10.0, 20_000.0),
-                0,
-            ),
-            WorldClass::Forwarder => (content.voice(class, rng), 0.0, 900.0, 30),
-            WorldClass::List => (content.voice(class, rng), 0.01, 900.0, 200),
-            WorldClass::Bounces => (content.voice(class, rng), 1.0, 900.0, 0),
+            WorldClass::Application => {
+                let voice = content.voice(class, rng);
+                (voice, shares.application_new, of(application, rng), 20)
+            }
+            WorldClass::Newsletter => {
+                let voice = content.voice(class, rng);
+                let volume = of(mailing, rng).clamp(10.0, 20_000.0);
+                (voice, shares.mailing_new, volume, 0)
+            }
+            WorldClass::Forwarder => (content.voice(class, rng), 0.0, world.beside, 30),
+            WorldClass::List => (content.voice(class, rng), 0.01, world.beside, 200),
+            WorldClass::Bounces => (content.voice(class, rng), 1.0, world.beside, 0),
         };
         let contacts = (0..contacts).map(|i| number << 24 | i).collect::<Vec<_>>();
         Self {
@@ -240,15 +234,18 @@ impl WorldSender {
 
     /// Fingerprint of what it writes at this time. Drawn from nothing but number and time: the mail
     /// is the same with it.
-    const fn text(&self, time: i64) -> u64 {
+    fn text(&self, time: i64, world: &DrawnWorld) -> u64 {
         let own = mix(self.number, 0x7465_7874);
         let variation = mix(own, time.unsigned_abs());
         match self.class {
-            WorldClass::Person if variation.is_multiple_of(FOOTERS) => {
-                near(FOOTER, variation / FOOTERS)
+            WorldClass::Person if variation.is_multiple_of(world.footers.max(1)) => {
+                near(FOOTER, variation / world.footers.max(1), world.copy_bits)
             }
-            WorldClass::Application => near(own, variation),
-            WorldClass::Newsletter => near(mix(own, (time / DAY).unsigned_abs()), variation),
+            WorldClass::Application => near(own, variation, world.copy_bits),
+            WorldClass::Newsletter => {
+                let mailing = mix(own, (time / DAY).unsigned_abs());
+                near(mailing, variation, world.copy_bits)
+            }
             _ => variation,
         }
     }
@@ -258,49 +255,82 @@ impl WorldSender {
         &mut self,
         day: i64,
         who: u32,
-        content: &WorldContent,
+        around: &Surroundings,
         rng: &mut Rng,
         out: &mut Mails,
     ) {
         let start = day * DAY;
-        // Day 0 of the epoch was a Thursday.
-        let weekend = (day + 3).rem_euclid(7) >= 5;
+        let world = &around.world;
+        let [person, application, _] = world.volumes;
         match self.class {
             WorldClass::Person => {
                 let mean =
-                    self.volume * rng.lognormal(1.0, 0.763) * if weekend { 0.05 } else { 1.0 };
-                for _ in 0..whole(mean, rng) {
-                    let time = start
-                        + (HOUR * 2.5_f64.mul_add(rng.normal(), 13.0)).clamp(0.0, 86_399_000.0)
-                            as i64;
-                    let count = match rng.unit() {
-                        u if u < 0.85 => 1,
-                        u if u < 0.92 => 2,
-                        _ => 3 + (34.0 * rng.unit().powi(8)) as u64,
-                    };
-                    self.message(time, who, count, 0.01, content, rng, out);
-                }
-                if rng.chance(0.01) {
-                    let time = start + (HOUR * rng.between(8.0, 18.0)) as i64;
-                    let count = 20 + rng.below(131);
-                    self.message(time, who, count, 0.01, content, rng, out);
-                }
+                    self.volume * rng.lognormal(1.0, person.day_sigma) * world.day_share(day);
+                self.letters(start, whole(mean, rng), who, around, rng, out);
             }
             WorldClass::Application => {
-                let mean = self.volume * rng.lognormal(1.0, 0.663);
+                let rest = if world.applications_rest {
+                    world.day_share(day)
+                } else {
+                    1.0
+                };
+                let mean = self.volume * rng.lognormal(1.0, application.day_sigma) * rest;
                 for _ in 0..whole(mean, rng) {
                     let time = start + rng.below(DAY as u64) as i64;
-                    self.message(time, who, 1, 0.02, content, rng, out);
+                    let bounces = world.shares.application_bounces;
+                    self.message(time, who, 1, bounces, around, rng, out);
                 }
             }
-            WorldClass::Newsletter if (day + self.number as i64) % 5 == 0 => {
-                self.burst(start, who, content, rng, out)
+            WorldClass::Newsletter if (day + self.number as i64) % world.burst_days == 0 => {
+                self.burst(start, who, around, rng, out)
             }
             WorldClass::Newsletter => {}
             WorldClass::Forwarder | WorldClass::List | WorldClass::Bounces => {
-                self.beside(start, who, content, rng, out)
+                self.beside(start, who, around, rng, out)
             }
         }
+    }
+
+    /// A person's letters of one day, and now and then one to many.
+    fn letters(
+        &mut self,
+        start: i64,
+        letters: u64,
+        who: u32,
+        around: &Surroundings,
+        rng: &mut Rng,
+        out: &mut Mails,
+    ) {
+        let (hour, spread) = around.world.hours;
+        let bounces = around.world.shares.person_bounces;
+        for _ in 0..letters {
+            let time =
+                start + (HOUR * spread.mul_add(rng.normal(), hour)).clamp(0.0, 86_399_000.0) as i64;
+            let count = match rng.unit() {
+                u if u < 0.85 => 1,
+                u if u < 0.92 => 2,
+                _ => 3 + (34.0 * rng.unit().powi(8)) as u64,
+            };
+            self.message(time, who, count, bounces, around, rng, out);
+        }
+        if rng.chance(around.world.shares.one_to_many) {
+            let time = start + (HOUR * rng.between(8.0, 18.0)) as i64;
+            let count = 20 + rng.below(131);
+            self.message(time, who, count, bounces, around, rng, out);
+        }
+    }
+
+    /// An ordinary message at this time.
+    pub(super) fn ordinary(
+        &mut self,
+        time: i64,
+        who: u32,
+        around: &Surroundings,
+        rng: &mut Rng,
+        out: &mut Mails,
+    ) {
+        let bounces = around.world.shares.person_bounces;
+        self.message(time, who, 1, bounces, around, rng, out);
     }
 
     #[expect(clippy::too_many_arguments, reason = "all of it is the message")]
@@ -310,7 +340,7 @@ impl WorldSender {
         who: u32,
         count: u64,
         bounces: f64,
-        content: &WorldContent,
+        around: &Surroundings,
         rng: &mut Rng,
         out: &mut Mails,
     ) {
@@ -327,14 +357,8 @@ impl WorldSender {
                 out.to.push(to);
             }
         }
-        out.push(
-            time,
-            who,
-            0,
-            first,
-            content.llr(self.voice, rng),
-            self.text(time),
-        );
+        let (llr, text) = around.say(self.voice, self.text(time, &around.world), rng);
+        out.push(time, who, 0, first, llr, text);
     }
 
     /// One mailing: one template, one recipient each, within minutes to an hour.
@@ -342,12 +366,13 @@ impl WorldSender {
         &mut self,
         start: i64,
         who: u32,
-        content: &WorldContent,
+        around: &Surroundings,
         rng: &mut Rng,
         out: &mut Mails,
     ) {
-        let import = !self.contacts.is_empty() && rng.chance(0.01);
-        let voice = content.mailing(self.voice, rng);
+        let shares = &around.world.shares;
+        let import = !self.contacts.is_empty() && rng.chance(shares.imports);
+        let voice = around.content.mailing(self.voice, rng);
         let begins = start + (HOUR * rng.between(7.0, 18.0)) as i64;
         let takes = rng.between(300_000.0, HOUR);
         let size = self.volume as usize;
@@ -360,7 +385,11 @@ impl WorldSender {
             let to = To {
                 address: known.unwrap_or_else(|| self.fresh()),
                 new: known.is_none(),
-                bounces: rng.chance(if import { 0.03 } else { 0.01 }),
+                bounces: rng.chance(if import {
+                    shares.import_bounces
+                } else {
+                    shares.mailing_bounces
+                }),
             };
             if known.is_none() && !import {
                 match self.contacts.get_mut(i) {
@@ -371,14 +400,8 @@ impl WorldSender {
             let first = out.to.len();
             out.to.push(to);
             let time = begins + (takes * i as f64 / size as f64) as i64;
-            out.push(
-                time,
-                who,
-                0,
-                first,
-                content.llr(voice, rng),
-                self.text(time),
-            );
+            let (llr, text) = around.say(voice, self.text(time, &around.world), rng);
+            out.push(time, who, 0, first, llr, text);
         }
     }
 
@@ -386,7 +409,7 @@ impl WorldSender {
         &mut self,
         start: i64,
         who: u32,
-        content: &WorldContent,
+        around: &Surroundings,
         rng: &mut Rng,
         out: &mut Mails,
     ) {
@@ -402,7 +425,7 @@ impl WorldSender {
                     } else {
                         0.01
                     },
-                    content,
+                    around,
                     rng,
                     out,
                 );
@@ -419,20 +442,18 @@ impl WorldSender {
             } else {
                 1 + (400.0 * rng.unit().powi(2)) as u64
             };
-            let voice = if spam { content.spam(rng) } else { self.voice };
-            out.push(
-                time,
-                who,
-                outside,
-                first,
-                content.llr(voice, rng),
-                self.text(time),
-            );
+            let voice = if spam {
+                around.content.spam(rng)
+            } else {
+                self.voice
+            };
+            let (llr, text) = around.say(voice, self.text(time, &around.world), rng);
+            out.push(time, who, outside, first, llr, text);
         }
     }
 }
 
 /// A whole number of that mean.
-fn whole(mean: f64, rng: &mut Rng) -> u64 {
+pub(super) fn whole(mean: f64, rng: &mut Rng) -> u64 {
     mean as u64 + u64::from(rng.chance(mean.fract()))
 }

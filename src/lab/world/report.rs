@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 /// Rows of the table of mistakes.
-const ROWS: [&str; 5] = [
+pub(super) const ROWS: [&str; 5] = [
     "person",
     "application",
     "newsletter",
@@ -139,7 +139,7 @@ impl SimulationReport {
     }
 
     /// Counts of a row; of all senders of the tenant for the last one.
-    fn counts(&self, row: usize, cold: Option<bool>) -> Mistakes {
+    pub(super) fn counts(&self, row: usize, cold: Option<bool>) -> Mistakes {
         let mut sum = Mistakes::default();
         let rows = self
             .mistakes
@@ -357,7 +357,8 @@ pub(super) fn case(
     out
 }
 
-fn quantile(of: &[&Campaign], q: f64, f: &dyn Fn(&Campaign) -> u64) -> u64 {
+/// The value below or at which this share of the campaigns lies; 0 without campaigns.
+pub(super) fn quantile(of: &[&Campaign], q: f64, f: &dyn Fn(&Campaign) -> u64) -> u64 {
     let mut values: Vec<u64> = of.iter().map(|c| f(c)).collect();
     values.sort_unstable();
     let place = ((values.len() as f64 * q).ceil() as usize).saturating_sub(1);
@@ -375,8 +376,12 @@ pub(crate) struct Campaign {
     pub recipients: u64,
     /// Messages of the attacker that were held.
     pub held: u64,
+    /// Median time in hold of the messages that were held, seconds.
+    pub hold_seconds: Option<u64>,
     /// Per account: milliseconds to its block.
     accounts: Vec<Option<i64>>,
+    /// Account and milliseconds of each held message, until the campaign is closed.
+    holds: Vec<(usize, i64)>,
     /// Per reference detector: messages that left, accounts blocked (and which, by bits).
     references: [(u64, u64); COUNT],
     reference_blocks: Vec<u32>,
@@ -389,21 +394,47 @@ impl Campaign {
             leaked: 0,
             recipients: 0,
             held: 0,
+            hold_seconds: None,
             accounts: vec![None; accounts],
+            holds: Vec::new(),
             references: [(0, 0); COUNT],
             reference_blocks: vec![0; accounts],
         }
     }
 
-    pub(super) fn message(&mut self, action: Action, recipients: usize) {
+    /// What became of a message of this account, so many milliseconds after the beginning.
+    pub(super) fn message(
+        &mut self,
+        action: Action,
+        recipients: usize,
+        account: usize,
+        after: i64,
+    ) {
         match action {
             Action::Accept | Action::HighRisk => {
                 self.leaked += 1;
                 self.recipients += recipients as u64;
             }
-            Action::Hold => self.held += 1,
+            Action::Hold => {
+                self.held += 1;
+                self.holds.push((account, after));
+            }
             Action::Defer | Action::Reject => {}
         }
+    }
+
+    /// It is over: held mail waited for the block of its account, or until it expired.
+    pub(super) fn close(&mut self, expire: i64) {
+        let mut waits: Vec<i64> = std::mem::take(&mut self.holds)
+            .into_iter()
+            .map(|(account, held)| {
+                let block = self.accounts.get(account).copied().flatten();
+                block.map_or(expire, |block| (block - held).clamp(0, expire))
+            })
+            .collect();
+        waits.sort_unstable();
+        let median = waits.get(waits.len().saturating_sub(1) / 2);
+        self.hold_seconds = median.map(|wait| wait.unsigned_abs() / 1000);
     }
 
     pub(super) fn blocked(&mut self, account: usize, after: i64) {
@@ -433,7 +464,7 @@ impl Campaign {
     }
 
     /// Not every account that it used was stopped.
-    fn never(&self) -> bool {
+    pub(super) fn never(&self) -> bool {
         self.accounts.iter().any(Option::is_none)
     }
 

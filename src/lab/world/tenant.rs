@@ -1,9 +1,9 @@
 //! One tenant of the made-up world: its senders, its days of ordinary mail, and what the relay under
 //! test makes of them.
 
-use super::content::WorldContent;
+use super::drawn::Surroundings;
 use super::events::Events;
-use super::people::{Mails, PlannedMail, To, WorldClass, WorldSender};
+use super::people::{Mails, PlannedMail, To, WorldClass, WorldSender, whole};
 use super::references::{self, References};
 use super::report::{self, SimulationReport};
 use super::rng::Rng;
@@ -19,19 +19,6 @@ use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
-/// Senders of a tenant: persons, applications, newsletters, and beside them one forwarder, list and
-/// source of reports.
-const CLASSES: [(WorldClass, usize); 6] = [
-    (WorldClass::Person, 900),
-    (WorldClass::Application, 80),
-    (WorldClass::Newsletter, 20),
-    (WorldClass::Forwarder, 1),
-    (WorldClass::List, 1),
-    (WorldClass::Bounces, 1),
-];
-/// Chance per day that one sender of a tenant leaves and one without history comes.
-const ARRIVALS: f64 = 0.5;
-
 /// A recipient's hash, mixed so that both halves are random as those of real addresses are.
 pub(super) fn recipient_hash(address: u64) -> u64 {
     mix(address, 0x7265_6369_7069_656e)
@@ -40,11 +27,12 @@ pub(super) fn recipient_hash(address: u64) -> u64 {
 /// One simulated tenant: its senders, its relay, and what is still to come back.
 pub(super) struct WorldTenant<'a> {
     pub(super) plan: &'a SimulationPlan,
-    pub(super) content: WorldContent,
+    pub(super) around: Surroundings,
     pub(super) engine: Engine,
     pub(super) rng: Rng,
     pub(super) id: TenantId,
-    client: IpAddr,
+    /// Its number, from which the addresses of its clients follow.
+    number: u64,
     pub(super) senders: Vec<WorldSender>,
     pub(super) identities: Vec<Arc<Identity>>,
     pub(super) references: Vec<References>,
@@ -75,15 +63,15 @@ impl<'a> WorldTenant<'a> {
         seed: u64,
         number: u64,
         plan: &'a SimulationPlan,
-        content: &WorldContent,
+        around: Surroundings,
     ) -> Self {
         let mut tenant = Self {
             plan,
-            content: content.clone(),
+            around,
             engine: Engine::new(Arc::clone(settings)),
             rng: Rng::new(seed, number),
             id: TenantId::new(&format!("tenant{seed}-{number}")),
-            client: IpAddr::V4(Ipv4Addr::new(198, 51, 100, (number % 250) as u8 + 1)),
+            number,
             senders: Vec::new(),
             identities: Vec::new(),
             references: Vec::new(),
@@ -98,7 +86,7 @@ impl<'a> WorldTenant<'a> {
         let classes = if plan.cold {
             cold::classes(&mut tenant.rng)
         } else {
-            CLASSES.to_vec()
+            tenant.around.world.classes()
         };
         for (class, count) in classes {
             for _ in 0..count {
@@ -115,14 +103,23 @@ impl<'a> WorldTenant<'a> {
     pub(super) fn make(&mut self, class: WorldClass, born: i64) -> WorldSender {
         let number = self.next_number;
         self.next_number += 1;
-        WorldSender::new(class, number, born, &self.content, &mut self.rng)
+        WorldSender::new(class, number, born, &self.around, &mut self.rng)
+    }
+
+    /// The client that a sender stands behind: senders share a tenant's clients evenly.
+    pub(super) fn client(&self, sender: &WorldSender) -> IpAddr {
+        let clients = u64::from(self.around.world.clients.max(1));
+        let place = (sender.number % clients) as u8;
+        let tenant = (self.number % 250) as u8 + 1;
+        IpAddr::V4(Ipv4Addr::new(198, 51, 100_u8.wrapping_add(place), tenant))
     }
 
     pub(super) fn identity(&self, sender: &WorldSender, outside: u64) -> Arc<Identity> {
         let (local, domain) = match sender.class {
             WorldClass::Bounces => {
-                let key = SenderKey::claimed(&self.id, "", self.client);
-                let (tenant, client) = (self.id.clone(), self.client);
+                let client = self.client(sender);
+                let key = SenderKey::claimed(&self.id, "", client);
+                let tenant = self.id.clone();
                 return Arc::new(Identity {
                     tenant,
                     key,
@@ -147,7 +144,7 @@ impl<'a> WorldTenant<'a> {
             address: address.into(),
             domain: Domain::parse(&domain),
             strength: Strength::Authenticated,
-            client: self.client,
+            client: self.client(sender),
             foreign: false,
         })
     }
@@ -159,13 +156,16 @@ impl<'a> WorldTenant<'a> {
         report: &mut SimulationReport,
         events: &mut Option<&mut Events<'_>>,
     ) {
-        if self.rng.chance(ARRIVALS) {
-            self.arrival(day);
+        for _ in 0..whole(self.around.world.arrivals, &mut self.rng) {
+            let ordinary = self.around.world.senders.iter().sum::<usize>();
+            let ordinary = ordinary.min(self.senders.len());
+            let who = self.rng.below(ordinary as u64) as usize;
+            self.arrival(who, day);
         }
         let mut mails = std::mem::take(&mut self.mails);
         mails.clear();
         for (who, sender) in (0_u32..).zip(&mut self.senders) {
-            sender.day(day, who, &self.content, &mut self.rng, &mut mails);
+            sender.day(day, who, &self.around, &mut self.rng, &mut mails);
         }
         mails.mails.sort_by_key(|m| m.time);
         let started = report::Stopwatch::start();
@@ -191,7 +191,7 @@ impl<'a> WorldTenant<'a> {
     ) -> u64 {
         let mut mails = Mails::default();
         for (who, sender) in (0_u32..).zip(&mut self.senders) {
-            sender.day(day, who, &self.content, &mut self.rng, &mut mails);
+            sender.day(day, who, &self.around, &mut self.rng, &mut mails);
         }
         mails.mails.sort_by_key(|m| m.time);
         let count = mails.mails.len().min(most as usize);
@@ -220,8 +220,17 @@ impl<'a> WorldTenant<'a> {
         }
     }
 
-    fn arrival(&mut self, day: i64) {
-        let who = self.rng.below(self.senders.len().min(1000) as u64) as usize;
+    /// The accounts that will be attacked come, so that they have the history that their world
+    /// says.
+    pub(super) fn future_victims(&mut self, day: i64) {
+        let [persons, ..] = self.around.world.senders;
+        for who in 0..persons.min(persons / 10 + 60) {
+            self.arrival(who, day);
+        }
+    }
+
+    /// Somebody leaves, and somebody of the same class comes without history.
+    fn arrival(&mut self, who: usize, day: i64) {
         let Some(class) = self.senders.get(who).map(|s| s.class) else {
             return;
         };

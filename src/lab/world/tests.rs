@@ -2,22 +2,26 @@ use super::*;
 use crate::replay::reader;
 
 fn plan() -> SimulationPlan {
-    let contents = vec![WorldContent::Drawn(people::Quality {
-        tpr: 0.98,
-        fpr: 0.001,
-    })];
     SimulationPlan {
         seeds: vec![7],
-        days: 1,
-        tenants: 1,
+        world: WorldKind::Standard,
+        days: Some(1),
+        sender_days: 1,
         campaigns: 0,
-        contents,
+        contents: vec![],
         references: false,
         cases: false,
         attacks: vec![],
         cold: false,
         newcomers: false,
     }
+}
+
+/// All tables without the time they took.
+fn told(reports: &WorldReports) -> String {
+    let mut all = reports.together();
+    all.nanos = 0;
+    reports.text(goals::GoalTable::Drawn) + &all.text(false)
 }
 
 #[test]
@@ -79,15 +83,10 @@ fn the_same_comes_out_however_the_tenants_are_shared_out() {
         cases: true,
         ..plan()
     };
-    let told = |mut report: SimulationReport| {
-        report.nanos = 0;
-        report.text(false)
-    };
-    let together = told(run(&settings, &plan, None));
-    let (mut written, mut none) = (Vec::new(), SimulationReport::default());
+    let together = told(&run(&settings, &plan, None));
+    let mut written = Vec::new();
     let mut events = Events::new(&mut written);
-    none.join(run(&settings, &plan, Some(&mut events)));
-    assert_eq!(together, told(none));
+    assert_eq!(together, told(&run(&settings, &plan, Some(&mut events))));
 }
 
 #[test]
@@ -95,12 +94,12 @@ fn attacks_are_stopped_and_leave_no_trace_in_the_next_one() {
     let settings = Arc::new(reader::detector_alone());
     let attacks = vec![AttackKind::Blast, AttackKind::Bulk, AttackKind::Lateral];
     let plan = SimulationPlan {
-        days: 12,
+        days: Some(12),
         campaigns: 6,
         attacks,
         ..plan()
     };
-    let report = run(&settings, &plan, None);
+    let report = run(&settings, &plan, None).together();
     assert_eq!(report.campaigns.len(), 18);
     for campaign in &report.campaigns {
         assert!(campaign.leaked <= 30, "{campaign:?}");
@@ -116,7 +115,7 @@ fn attacks_are_stopped_and_leave_no_trace_in_the_next_one() {
 fn new_tenants_and_new_accounts_are_simulated() {
     let settings = Arc::new(reader::detector_alone());
     let plan = SimulationPlan {
-        tenants: 4,
+        sender_days: 4 * cold::SENDER_DAYS,
         campaigns: 8,
         attacks: vec![AttackKind::Blast, AttackKind::Patient],
         ..plan()
@@ -124,12 +123,12 @@ fn new_tenants_and_new_accounts_are_simulated() {
     let cold = run(
         &settings,
         &SimulationPlan {
-            days: cold::DAYS,
             cold: true,
             ..plan.clone()
         },
         None,
-    );
+    )
+    .together();
     assert_eq!(cold.campaigns.len(), 16);
     // Every sender of such a tenant is cold, all of its days.
     let [warm, fresh] = cold.mistakes[0];
@@ -142,15 +141,86 @@ fn new_tenants_and_new_accounts_are_simulated() {
         &settings,
         &SimulationPlan {
             newcomers: true,
-            tenants: 1,
+            sender_days: 1,
             ..plan
         },
         None,
-    );
+    )
+    .together();
     assert_eq!(new.campaigns.len(), 16);
     assert!(
         new.campaigns.iter().any(|c| c.leaked < 30),
         "{:?}",
         new.campaigns
     );
+}
+
+#[test]
+fn a_seed_gives_the_same_drawn_world_and_table_again() {
+    let settings = Arc::new(reader::detector_alone());
+    let of = |seeds: Vec<u64>| {
+        let plan = SimulationPlan {
+            seeds,
+            world: WorldKind::Drawn,
+            days: Some(11),
+            campaigns: 2,
+            attacks: vec![AttackKind::Blast, AttackKind::Snowshoe, AttackKind::Mixture],
+            ..plan()
+        };
+        run(&settings, &plan, None)
+    };
+    // Small worlds, so that it does not take long.
+    let small: Vec<u64> = (1..200)
+        .filter(|seed| DrawnWorld::drawn(*seed).senders.iter().sum::<usize>() < 40)
+        .take(3)
+        .collect();
+    let first = of(small.clone());
+    assert_eq!(told(&first), told(&of(small.clone())));
+    assert_eq!(first.together().campaigns.len(), 3 * 2 * 3);
+    let one = told(&of(small[..1].to_vec()));
+    assert_ne!(one, told(&of(small[1..2].to_vec())));
+}
+
+#[test]
+fn attacked_accounts_have_the_history_of_their_world() {
+    let settings = Arc::new(reader::detector_alone());
+    let plan = SimulationPlan {
+        world: WorldKind::Drawn,
+        days: None,
+        ..plan()
+    };
+    for history in [0, 1, 4, 8] {
+        let mut around = plan.around(7, 0);
+        around.world = DrawnWorld {
+            senders: [80, 1, 1],
+            days: 8,
+            clients: 2,
+            ..DrawnWorld::standard()
+        };
+        around.world.attacks.history = Some(history);
+        let mut tenant = WorldTenant::new(&settings, 7, 0, &plan, around);
+        for day in 0..8 {
+            if day == 8 - history && history < 8 {
+                tenant.future_victims(FIRST_DAY + day);
+            }
+            tenant.day(FIRST_DAY + day, &mut SimulationReport::default(), &mut None);
+        }
+        for kind in [AttackKind::Blast, AttackKind::Snowshoe] {
+            let places = tenant.victims(kind, FIRST_DAY + 8, &[]);
+            let of: Vec<_> = places.iter().map(|p| &tenant.senders[*p]).collect();
+            assert!(
+                of.iter().all(|s| FIRST_DAY + 8 - s.born == history),
+                "{history}"
+            );
+            if history > 0 {
+                let clients: Vec<_> = of.iter().map(|s| tenant.client(s)).collect();
+                assert!(clients.iter().all(|c| *c == clients[0]), "one client");
+                assert!(
+                    kind == AttackKind::Blast || places.len() > 20,
+                    "{}",
+                    places.len()
+                );
+            }
+        }
+    }
 }
