@@ -21,8 +21,8 @@ pub(super) struct Context<'a> {
     pub tuning: &'a Tuning,
     /// The tenant is new: the level of its scores says little.
     pub learning: bool,
-    /// Share of the mail of others in a new tenant that scores as high as this message; `None`
-    /// where too little is known, or where the tenant is not new.
+    /// Share of the mail of others in the tenant that scores as high as this message; `None` where
+    /// too little is known, or where the tenant is not new and the score is below even odds.
     pub usual: Option<f64>,
     /// What is usual for the classes of the tenant; `None` while it has too few senders.
     pub classes: Option<Classes>,
@@ -42,6 +42,11 @@ impl Context<'_> {
             Some(classes) => classes.prior(class),
             None => Tuning::PRIOR_SMALL_TENANT,
         }
+    }
+
+    /// The tenant is new, and enough of its other mail is known.
+    pub(super) const fn is_ranked(&self) -> bool {
+        self.learning && self.usual.is_some()
     }
 
     /// Whether this message is unlike the tenant's other mail, as far as that is known. Always true
@@ -156,10 +161,11 @@ impl Detector {
             .min(tuning.template_hot)
     }
 
-    /// Share of the mail of others in a new tenant that scores as high. Not looked up for delivery
-    /// reports and forwarded mail, which quote other authors.
+    /// Share of the mail of others in the tenant that scores as high. Not looked up for delivery
+    /// reports and forwarded mail, which quote other authors, nor where nobody asks.
     fn usual(&self, facts: &MessageFacts<'_>, learning: bool) -> Option<f64> {
-        if !learning || facts.identity.strength == Strength::None {
+        let asked = learning || facts.llr > 0.0;
+        if !asked || facts.identity.strength == Strength::None {
             return None;
         }
         let who = hash_text(facts.identity.key.as_str());

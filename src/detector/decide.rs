@@ -116,7 +116,7 @@ impl Detector {
         context: &Context<'_>,
         bounds: &Bounds,
     ) -> bool {
-        self.count_tenant(now, settings, facts, assessment, context);
+        self.count_tenant(now, facts, assessment, context);
         let (identity, counts) = (facts.identity, assessment.counts);
         // Only domains of the tenant: anybody can invent others.
         let tenant = settings.tenant(&identity.tenant);
@@ -137,7 +137,6 @@ impl Detector {
     fn count_tenant(
         &self,
         now: Time,
-        settings: &Settings,
         facts: &MessageFacts<'_>,
         assessment: &Assessment,
         context: &Context<'_>,
@@ -145,9 +144,6 @@ impl Detector {
         let key = group::tenant_key(&facts.identity.tenant);
         // Content that several accounts are flagged with is no measure of ordinary mail.
         let shared = facts.llr > Tuning::FLAG_NATS && context.suspicion_of_text > 0.0;
-        if assessment.learned.is_some() && context.learning && !shared {
-            self.learn_score(now, facts);
-        }
         let messages = self.groups.with(&key, Group::default, |g| {
             g.count(now, assessment.counts);
             if let Some(class) = assessment.learned {
@@ -158,12 +154,15 @@ impl Detector {
             }
             g.messages
         });
-        if context.learning && messages >= settings.scoring.learning_messages {
-            self.scores.remove(&key);
+        // Of a busy tenant a part is enough, and lasts longer.
+        let asked = messages < Tuning::SCORES_ALL_MESSAGES
+            || facts.fingerprint.is_multiple_of(Tuning::SCORES_ONE_IN);
+        if assessment.learned.is_some() && asked && !shared {
+            self.learn_score(now, facts);
         }
     }
 
-    /// Notes how a message of a new tenant scores. Anybody can invent enough claimed senders to
+    /// Notes how a message of a tenant scores. Anybody can invent enough claimed senders to
     /// make bad mail usual, so all of one client count as one.
     fn learn_score(&self, now: Time, facts: &MessageFacts<'_>) {
         let identity = facts.identity;

@@ -130,7 +130,9 @@ fn in_group(sample: &Sample, group: usize) -> impl Iterator<Item = usize> {
 }
 
 fn group_margin(weights: &[f32], sample: &Sample, group: usize) -> f32 {
-    let sum: f32 = in_group(sample, group).filter_map(|index| weights.get(index)).sum();
+    let sum: f32 = in_group(sample, group)
+        .filter_map(|index| weights.get(index))
+        .sum();
     sum * norm(count(sample))
 }
 
@@ -236,34 +238,40 @@ pub(crate) fn fit(lessons: &[Lesson<'_>], recipe: &Recipe) -> Weights {
     let (mut hashed, mut bias) = (vec![0.0_f32; SPACE], 0.0);
     let groups: &[usize] = if recipe.split { &[1, 2] } else { &[0] };
     for group in groups {
-    let (mut hashed_g, mut bias_g) = (vec![0.0_f32; SPACE], 0.0);
-    let mut signs = vec![0_i8; SPACE];
-    for bag in 0..recipe.bags {
-        let lessons = in_bag(lessons, bag, recipe.bags);
-        let (w, b) = fit_text(&lessons, recipe, *group);
-        bias_g += b / recipe.bags as f32;
-        for ((h, x), s) in hashed_g.iter_mut().zip(w).zip(&mut signs) {
-            *h += x / recipe.bags as f32;
-            *s += if x > 0.0 {
-                1
-            } else if x < 0.0 {
-                -1
-            } else {
-                0
-            };
-        }
-    }
-    if recipe.agree > 0.0 {
-        for (h, s) in hashed_g.iter_mut().zip(signs) {
-            if (f32::from(s) * h.signum()) < recipe.agree * recipe.bags as f32 {
-                *h = 0.0;
+        let (mut hashed_g, mut bias_g) = (vec![0.0_f32; SPACE], 0.0);
+        let mut signs = vec![0_i8; SPACE];
+        for bag in 0..recipe.bags {
+            let lessons = in_bag(lessons, bag, recipe.bags);
+            let (w, b) = fit_text(&lessons, recipe, *group);
+            bias_g += b / recipe.bags as f32;
+            for ((h, x), s) in hashed_g.iter_mut().zip(w).zip(&mut signs) {
+                *h += x / recipe.bags as f32;
+                *s += if x > 0.0 {
+                    1
+                } else if x < 0.0 {
+                    -1
+                } else {
+                    0
+                };
             }
         }
-    }
-    let d: Vec<f64> = named.iter().map(|l| f64::from(group_margin(&hashed_g, &l.message.sample, *group))).collect();
-    let d = deviation(&d) as f32;
-    hashed.iter_mut().zip(hashed_g).for_each(|(h, g)| *h += g / d);
-    bias += bias_g / d;
+        if recipe.agree > 0.0 {
+            for (h, s) in hashed_g.iter_mut().zip(signs) {
+                if (f32::from(s) * h.signum()) < recipe.agree * recipe.bags as f32 {
+                    *h = 0.0;
+                }
+            }
+        }
+        let d: Vec<f64> = named
+            .iter()
+            .map(|l| f64::from(group_margin(&hashed_g, &l.message.sample, *group)))
+            .collect();
+        let d = deviation(&d) as f32;
+        hashed
+            .iter_mut()
+            .zip(hashed_g)
+            .for_each(|(h, g)| *h += g / d);
+        bias += bias_g / d;
     }
     let part = |share: f64, of: &dyn Fn(&Sample) -> f64| {
         let margins: Vec<f64> = named.iter().map(|l| of(&l.message.sample)).collect();

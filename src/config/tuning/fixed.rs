@@ -221,7 +221,21 @@ fixed! {
     REPORTER_DAYS: u32 = 30;
     /// Part of the reports about older mail that is left after a day.
     REPORTS_KEPT_PER_DAY: f32 = 0.97;
-    /// Scores remembered of a new tenant, the newest.
+    /// Different texts of a sender's past from which on its content counts by rank.
+    PAST_LEAST: f64 = 8.0;
+    /// Texts of the past that count at most; more are counted in proportion.
+    PAST_MOST: f64 = 40.0;
+    /// Weight of the tenant's mail beside the sender's past, in messages.
+    PAST_OF_TENANT: f64 = 2.0;
+    /// Scores that differ by less, in nats, are copies where no text is known.
+    PAST_COPY: f64 = 0.5;
+    /// Bits of half a fingerprint in which copies differ at most.
+    PAST_COPY_BITS: u32 = 6;
+    /// Messages of a tenant up to which all of its scores are noted.
+    SCORES_ALL_MESSAGES: u64 = 10_000;
+    /// Later one in so many is.
+    SCORES_ONE_IN: u64 = 8;
+    /// Scores remembered of a tenant, the newest.
     SCORES: usize = 300;
     /// Scores of one sender among them at most.
     SCORES_OF_ONE: usize = 15;

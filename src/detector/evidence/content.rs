@@ -37,7 +37,7 @@ impl Sender {
         } else {
             whole
         };
-        let ranked = context.usual.is_some();
+        let ranked = context.is_ranked();
         let most = if ranked {
             content_most
         } else {
@@ -55,8 +55,30 @@ impl Sender {
 
     /// Evidence of content of this LLR, before the bound of the sender's class.
     fn news(&self, case: &Case<'_>, llr: f64, strangers: f64) -> f64 {
+        let others = self.news_without_past(case, llr, strangers);
+        self.by_own_past(case, llr)
+            .map_or(others, |nats| nats.max(others))
+    }
+
+    /// What content of this LLR says of a sender with a past of different texts; `None` if it has
+    /// none, or if the score is below even odds.
+    fn by_own_past(&self, case: &Case<'_>, llr: f64) -> Option<f64> {
+        let varied = case.class == SenderClass::Person || self.past.is_varied();
+        let texts = self.past.texts();
+        if !varied || texts < Tuning::PAST_LEAST || llr.is_nan() || llr <= 0.0 {
+            return None;
+        }
+        // Where the tenant's other mail is not known, the score is taken at its word.
+        let usual = case.context.usual.unwrap_or_else(|| (-llr).exp());
+        let high = (self.past.as_high(llr) - self.judged()).max(0.0);
+        let tuning = case.context.tuning;
+        Some(by_past(usual, (texts, high), tuning).min(tuning.content_most))
+    }
+
+    /// The same of a sender without a past.
+    fn news_without_past(&self, case: &Case<'_>, llr: f64, strangers: f64) -> f64 {
         let context = case.context;
-        if let Some(usual) = context.usual {
+        if let (true, Some(usual)) = (context.learning, context.usual) {
             return by_rank(usual, self.base.own(self.judged()), llr, context.tuning);
         }
         let content = by_level(
@@ -86,7 +108,7 @@ impl Sender {
             Tuning::SPARSE_FLAGGED,
             case.context.tuning,
         );
-        if case.context.usual.is_some() {
+        if case.context.is_ranked() {
             sparse.min(news)
         } else {
             sparse
@@ -109,7 +131,7 @@ impl Sender {
         let newcomer =
             case.class == SenderClass::Newcomer && context.classes.is_some() && !case.multi;
         // In a new tenant of which too little is known, the bound of `Bounds::content` stands alone.
-        let ranked = context.learning && context.usual.is_some();
+        let ranked = context.is_ranked();
         let most = if !clean && (newcomer || ranked) {
             tuning.content_most.mul_add(
                 f64::from(texts.flagged.saturating_sub(1)),
@@ -172,6 +194,17 @@ pub(super) fn by_rank(usual: f64, (flagged, clean): (f64, f64), llr: f64, tuning
     } else {
         0.0
     }
+}
+
+/// Content evidence by rank, in nats, against a sender of whose different `texts` of the past
+/// `high` scored as high, in a tenant where the share `usual` of others' mail does.
+pub(super) fn by_past(usual: f64, (texts, high): (f64, f64), tuning: &Tuning) -> f64 {
+    let part = (Tuning::PAST_MOST / texts.max(1.0)).min(1.0);
+    let share = Tuning::PAST_OF_TENANT.mul_add(usual, high * part)
+        / (Tuning::PAST_OF_TENANT + texts * part);
+    Tuning::RANK_SLOPE
+        .mul_add(-share.max(1e-9).ln(), Tuning::RANK_SHARE.ln())
+        .max(tuning.content_least)
 }
 
 /// How far content of this LLR, with `evidence` nats against this sender, bears out other evidence

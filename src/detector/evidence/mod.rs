@@ -74,6 +74,8 @@ impl Bounds {
 pub(super) struct AssessedMessage {
     /// Content LLR in nats, including what outside sources said.
     pub llr: f64,
+    /// Fingerprint of the text; 0 = too short to tell.
+    pub text: u64,
     /// The part of it that comes from listings, in nats.
     pub listed: f64,
     /// Its content counts as evidence: not that of a retried message or of the later parts of a

@@ -184,7 +184,11 @@ mod tests {
         let spam: Vec<f32> = (0..150).map(|n| -4.5 + n as f32 / 15.0).collect();
         let map = Map::fit(&own(), &spam, &[]);
         let exact = -4.0 + (1.0 / ABOVE).ln();
-        assert!((map.bent.even - exact).abs() < 0.4, "{} {exact}", map.bent.even);
+        assert!(
+            (map.bent.even - exact).abs() < 0.4,
+            "{} {exact}",
+            map.bent.even
+        );
         assert!(map.apply(map.bent.even - 0.01) < 0.0 && map.apply(map.bent.even + 0.01) > 0.0);
         let values: Vec<f32> = (-200..200).map(|n| map.apply(n as f32 / 20.0)).collect();
         assert!(values.is_sorted(), "{map:?}");
@@ -217,7 +221,9 @@ mod tests {
         let spam: Vec<f32> = (0..150).map(|n| -4.5 + n as f32 / 15.0).collect();
         let map = Map::fit(&own(), &spam, &[]);
         assert_eq!(map.eased(0.0).bent.even, map.bent.even);
-        let evens: Vec<f32> = (0..=10).map(|n| map.eased(n as f32 / 10.0).bent.even).collect();
+        let evens: Vec<f32> = (0..=10)
+            .map(|n| map.eased(n as f32 / 10.0).bent.even)
+            .collect();
         assert!(evens.is_sorted_by(|more, less| more > less), "{evens:?}");
         let all = map.eased(1.0);
         // Whatever is refused, by its tail hardly any own ham lies above even odds.
@@ -233,7 +239,10 @@ mod tests {
                 && all.apply(all.bent.even + 0.01) > 0.0,
             "{all:?}"
         );
-        assert!(all.bent.open > map.bent.open && all.bent.open < all.bent.even, "{all:?}");
+        assert!(
+            all.bent.open > map.bent.open && all.bent.open < all.bent.even,
+            "{all:?}"
+        );
         // The line stays the limit, and so does the bend where the tail reaches beyond it: what lay
         // above it already is not multiplied. A map that is not bent stays as it is.
         let near = Map {
@@ -243,7 +252,8 @@ mod tests {
         }
         .eased(1.0);
         assert!(
-            (near.bent.slope * near.bent.even + near.bent.offset).abs() < 1e-3 && near.bent.open <= near.bent.even,
+            (near.bent.slope * near.bent.even + near.bent.offset).abs() < 1e-3
+                && near.bent.open <= near.bent.even,
             "{near:?}"
         );
         assert_eq!(
