@@ -6,6 +6,7 @@ use super::evidence::Bounds;
 use super::state::baseline::{Classes, SenderClass};
 use super::state::client_campaign::ClientCampaign;
 use super::state::group::{self, Group};
+use super::state::templates::Templates;
 use crate::config::Settings;
 use crate::config::policies::Policy;
 use crate::config::tuning::{Prior, Tuning};
@@ -32,6 +33,8 @@ pub(super) struct Context<'a> {
     pub campaign: bool,
     /// Evidence against other accounts of the tenant with the text of this message lately, in nats.
     pub suspicion_of_text: f64,
+    /// Copies of the text are held because of it.
+    pub text_held: bool,
 }
 
 impl Context<'_> {
@@ -99,6 +102,7 @@ impl Detector {
             suspicion_of_others,
             campaign,
             suspicion_of_text: 0.0,
+            text_held: false,
         }
     }
 
@@ -111,7 +115,8 @@ impl Detector {
         choice: &Choice<'_>,
     ) -> Context<'a> {
         let mut context = self.context(now, settings, facts.identity, choice);
-        context.suspicion_of_text = self.suspicion_of_text(now, facts, context.tuning);
+        (context.suspicion_of_text, context.text_held) =
+            self.suspicion_of_text(now, facts, context.tuning);
         context.usual = self.usual(facts, context.learning);
         context
     }
@@ -137,28 +142,29 @@ impl Detector {
             .unwrap_or_default()
     }
 
-    /// Evidence against other accounts of the tenant with the text of this message, in nats. Looked
-    /// up only for flagged content.
-    fn suspicion_of_text(&self, now: Time, facts: &MessageFacts<'_>, tuning: &Tuning) -> f64 {
+    /// Evidence against other accounts of the tenant with the text of this message, in nats, and
+    /// whether its copies are held.
+    fn suspicion_of_text(
+        &self,
+        now: Time,
+        facts: &MessageFacts<'_>,
+        tuning: &Tuning,
+    ) -> (f64, bool) {
         let identity = facts.identity;
-        let asked = facts.template != 0
-            && tuning.template_hot > 0.0
-            && facts.llr > Tuning::FLAG_NATS
-            && identity.strength.is_account();
+        let asked =
+            facts.template != 0 && tuning.template_hot > 0.0 && identity.strength.is_account();
         if !asked {
-            return 0.0;
+            return (0.0, false);
         }
-        let (who, to) = (hash_text(identity.key.as_str()), external(facts));
-        let half_life = tuning.pool_half_life_minutes;
         let suspicion = |g: &Group| {
-            g.templates.as_ref().map_or(0.0, |t| {
-                t.suspicion_of_others(now, who, facts.template, &to, half_life)
-            })
+            let (who, to) = (hash_text(identity.key.as_str()), external(facts));
+            let of = |t: &Templates| t.suspicion(now, who, facts.template, &to, tuning);
+            g.templates.as_deref().map(of)
         };
         self.groups
             .read(&group::templates_key(&identity.tenant), suspicion)
+            .flatten()
             .unwrap_or_default()
-            .min(tuning.template_hot)
     }
 
     /// Share of the mail of others in the tenant that scores as high. Not looked up for delivery

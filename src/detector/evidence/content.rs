@@ -9,6 +9,11 @@ use crate::detector::state::sender::Sender;
 pub(super) struct ContentEvidence {
     /// Evidence against this sender, before the bound of its class.
     pub news: f64,
+    /// The same by level alone, and by the sender's past, if it has one.
+    pub by_level: f64,
+    pub by_past: Option<f64>,
+    /// Copies of this one text have said by the past all that one text can, and it is unlike it.
+    pub one_text: bool,
     /// The evidence that is added to the sum.
     pub whole: f64,
     /// The part of `whole` from the content without listings.
@@ -25,9 +30,13 @@ impl Sender {
     pub(super) fn weigh_content(&self, case: &Case<'_>, strangers: f64) -> ContentEvidence {
         let (message, context) = (case.message, case.context);
         let content_most = context.tuning.content_most;
-        let news = self.news(case, message.llr, strangers);
+        let by_level = self.news_without_past(case, message.llr, strangers);
+        let by_past = self.by_own_past(case, message.llr);
+        let news = by_past.map_or(by_level, |nats| nats.max(by_level));
+        let (of_text, one_text) = within_text(case, by_past);
         let whole = if message.fresh {
-            self.within_class_bound(case, news)
+            let bounded = of_text.map_or(by_level, |nats| nats.max(by_level));
+            self.within_class_bound(case, bounded)
         } else {
             0.0
         };
@@ -46,6 +55,9 @@ impl Sender {
         let trusted = if ranked { news } else { most };
         ContentEvidence {
             news,
+            by_level,
+            by_past,
+            one_text,
             whole,
             alone,
             trust: (trusted / content_most.max(1e-9)).clamp(0.0, 1.0),
@@ -64,13 +76,15 @@ impl Sender {
     /// none, or if the score is below even odds.
     fn by_own_past(&self, case: &Case<'_>, llr: f64) -> Option<f64> {
         let varied = case.class == SenderClass::Person || self.past.is_varied();
-        let texts = self.past.texts();
+        // What is under judgement is no past.
+        let judged = self.judged();
+        let texts = self.past.texts() - judged.min(self.past.above_even_odds());
         if !varied || texts < Tuning::PAST_LEAST || llr.is_nan() || llr <= 0.0 {
             return None;
         }
         // Where the tenant's other mail is not known, the score is taken at its word.
         let usual = case.context.usual.unwrap_or_else(|| (-llr).exp());
-        let high = (self.past.as_high(llr) - self.judged()).max(0.0);
+        let high = (self.past.as_high(llr) - judged).max(0.0);
         let tuning = case.context.tuning;
         Some(by_past(usual, (texts, high), tuning).min(tuning.content_most))
     }
@@ -132,7 +146,12 @@ impl Sender {
             case.class == SenderClass::Newcomer && context.classes.is_some() && !case.multi;
         // In a new tenant of which too little is known, the bound of `Bounds::content` stands alone.
         let ranked = context.is_ranked();
-        let most = if !clean && (newcomer || ranked) {
+        // A program whose template has changed.
+        let program = case.class == SenderClass::Application
+            && context.classes.is_some()
+            && !case.multi
+            && !self.past.is_varied();
+        let most = if program || !clean && (newcomer || ranked) {
             tuning.content_most.mul_add(
                 f64::from(texts.flagged.saturating_sub(1)),
                 tuning.newcomer_content,
@@ -194,6 +213,20 @@ pub(super) fn by_rank(usual: f64, (flagged, clean): (f64, f64), llr: f64, tuning
     } else {
         0.0
     }
+}
+
+/// Evidence by the past within what one text can say in all its copies that score alike: they are
+/// one event, and how rare that is says how much. Also whether it has said all of that.
+fn within_text(case: &Case<'_>, by_past: Option<f64>) -> (Option<f64>, bool) {
+    let (copies, llr) = (case.message.texts.alike, case.message.llr);
+    let Some(nats) = by_past.filter(|nats| *nats > 0.0 && copies > 1) else {
+        return (by_past, false);
+    };
+    let usual = case.context.usual.unwrap_or_else(|| (-llr).exp());
+    let most = -usual.max(1e-9).ln() * Tuning::TEXT_SAYS;
+    let left = f64::from(copies - 1).mul_add(-nats, most).max(0.0);
+    let unlike = nats >= case.context.tuning.content_most - Tuning::TEXT_UNLIKE;
+    (Some(nats.min(left)), left <= 0.0 && unlike)
 }
 
 /// Content evidence by rank, in nats, against a sender of whose different `texts` of the past

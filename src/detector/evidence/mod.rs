@@ -127,6 +127,12 @@ pub(super) struct Weight {
 }
 
 impl Weight {
+    /// What the message says of other accounts, in nats: that the sender knows its recipients
+    /// excuses no content.
+    pub(super) fn against_others(&self) -> f64 {
+        self.sum() - self.recipients.min(0.0)
+    }
+
     /// All evidence of the message.
     pub(super) fn sum(&self) -> f64 {
         self.content + self.listed + self.recipients + self.circumstances.sum()
@@ -202,8 +208,9 @@ impl Sender {
             listed: content.whole - content.alone,
             recipients,
             circumstances,
-            unusual: self.is_unusual(&case, strangers),
-            flag: self.flag(&case),
+            unusual: self.is_unusual(&case, strangers)
+                || content.one_text && case.class == SenderClass::Person,
+            flag: self.flag(&case, &content),
         }
     }
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// Upper ends of the bands, in nats; the last band has none. Below even odds one is enough.
 const ENDS: [f64; 11] = [0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0];
 /// Texts remembered to tell copies.
-const TEXTS: usize = 3;
+const TEXTS: usize = 2;
 /// Parts of a nat in which the last score is kept.
 const PARTS: f64 = 8.0;
 
@@ -65,8 +65,8 @@ impl OwnPast {
             self.different = self.different.saturating_add(1);
             self.count(llr);
             if text != 0 {
-                let [newest, second, _] = self.texts;
-                self.texts = [half(text), newest, second];
+                let [newest, _] = self.texts;
+                self.texts = [half(text), newest];
             }
         }
         if self.copies == u8::MAX || self.different == u8::MAX {
@@ -107,6 +107,11 @@ impl OwnPast {
             .skip(band(llr))
             .map(|n| f64::from(*n))
             .sum()
+    }
+
+    /// Those that scored above even odds.
+    pub(in crate::detector) fn above_even_odds(&self) -> f64 {
+        self.as_high(f64::MIN_POSITIVE)
     }
 
     /// Whether it writes different texts: of a program with one template, and of a mailing, the

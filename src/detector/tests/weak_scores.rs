@@ -231,3 +231,11 @@ fn nobody_is_blocked_for_ordinary_mail_with_weak_scores() {
     let wrong: usize = (0..50).map(|_| house.day(HAM)).sum();
     assert_eq!(wrong, 0, "of 3,000 sender-days");
 }
+
+#[test]
+fn a_campaign_over_many_accounts_is_counted_together() {
+    for (law, most) in [(SPAM, (15, 60)), (HARD_SPAM, (20, 60))] {
+        let left = leaks(1, 50, 86, 1000, true, law);
+        assert!(left.0 <= most.0 && left.1 <= most.1, "{law:?}: {left:?}");
+    }
+}
