@@ -244,8 +244,8 @@ fixed! {
     PAST_COPY_BITS: u32 = 6;
     /// Copies of one text that differ from the first by less, in nats, score alike.
     TEXT_ALIKE: f64 = 0.25;
-    /// All copies of one text that score alike say by the past at most so many times what the rank
-    /// of their score says by its logarithm.
+    /// All copies of one text that score alike say at most so many times what their score says: its
+    /// own nats, or the logarithm of its rank.
     TEXT_SAYS: f64 = 1.5;
     /// A text is unlike the past where it says no less than `content_most` without this, in nats.
     TEXT_UNLIKE: f64 = 0.1;

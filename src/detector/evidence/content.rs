@@ -4,6 +4,7 @@ use super::Case;
 use crate::config::tuning::{Prior, Tuning};
 use crate::detector::state::baseline::{Baseline, SenderClass};
 use crate::detector::state::sender::Sender;
+use crate::types::Strength;
 
 /// What the content of one message says of its sender, in nats.
 pub(super) struct ContentEvidence {
@@ -33,9 +34,8 @@ impl Sender {
         let by_level = self.news_without_past(case, message.llr, strangers);
         let by_past = self.by_own_past(case, message.llr);
         let news = by_past.map_or(by_level, |nats| nats.max(by_level));
-        let (of_text, one_text) = within_text(case, by_past);
+        let (bounded, one_text) = within_text(case, by_level, by_past);
         let whole = if message.fresh {
-            let bounded = of_text.map_or(by_level, |nats| nats.max(by_level));
             self.within_class_bound(case, bounded)
         } else {
             0.0
@@ -77,16 +77,26 @@ impl Sender {
     fn by_own_past(&self, case: &Case<'_>, llr: f64) -> Option<f64> {
         let varied = case.class == SenderClass::Person || self.past.is_varied();
         // What is under judgement is no past.
-        let judged = self.judged();
+        let judged = self.judged_by(case.context.tuning.content_most);
         let texts = self.past.texts() - judged.min(self.past.above_even_odds());
-        if !varied || texts < Tuning::PAST_LEAST || llr.is_nan() || llr <= 0.0 {
+        // Delivery reports and forwarded mail quote other authors.
+        let nobody = self.strength == Strength::None;
+        if nobody || !varied || texts < Tuning::PAST_LEAST || llr.is_nan() || llr <= 0.0 {
             return None;
         }
         // Where the tenant's other mail is not known, the score is taken at its word.
         let usual = case.context.usual.unwrap_or_else(|| (-llr).exp());
         let high = (self.past.as_high(llr) - judged).max(0.0);
         let tuning = case.context.tuning;
-        Some(by_past(usual, (texts, high), tuning).min(tuning.content_most))
+        let nats = by_past(usual, (texts, high), tuning).min(tuning.content_most);
+        // Grows from zero at even odds to the whole at the level of the flag.
+        Some(
+            nats * if nats > 0.0 {
+                (llr / Tuning::FLAG_NATS).min(1.0)
+            } else {
+                1.0
+            },
+        )
     }
 
     /// The same of a sender without a past.
@@ -132,7 +142,12 @@ impl Sender {
     /// Flagged messages that may have brought the content sum to its present value. They are under
     /// judgement and do not count as past yet.
     fn judged(&self) -> f64 {
-        (f64::from(self.sums.content()) / Tuning::NATS_PER_JUDGED_FLAG).ceil()
+        self.judged_by(Tuning::NATS_PER_JUDGED_FLAG)
+    }
+
+    /// The same if each has brought so many nats.
+    fn judged_by(&self, nats: f64) -> f64 {
+        (f64::from(self.sums.content()) / nats.max(1e-9)).ceil()
     }
 
     /// Content evidence up to the bound of the sender's class. One template a thousand times proves
@@ -215,18 +230,21 @@ pub(super) fn by_rank(usual: f64, (flagged, clean): (f64, f64), llr: f64, tuning
     }
 }
 
-/// Evidence by the past within what one text can say in all its copies that score alike: they are
-/// one event, and how rare that is says how much. Also whether it has said all of that.
-fn within_text(case: &Case<'_>, by_past: Option<f64>) -> (Option<f64>, bool) {
+/// Evidence of content within what one text can say in all its copies that score alike: they are
+/// one event, and how rare that is says how much. Also whether it has said all of that, and is
+/// unlike the past. A sender without a past has other bounds.
+fn within_text(case: &Case<'_>, by_level: f64, by_past: Option<f64>) -> (f64, bool) {
     let (copies, llr) = (case.message.texts.alike, case.message.llr);
-    let Some(nats) = by_past.filter(|nats| *nats > 0.0 && copies > 1) else {
-        return (by_past, false);
+    let news = by_past.map_or(by_level, |nats| nats.max(by_level));
+    let Some(past) = by_past.filter(|_| news > 0.0 && copies > 1) else {
+        return (news, false);
     };
     let usual = case.context.usual.unwrap_or_else(|| (-llr).exp());
-    let most = -usual.max(1e-9).ln() * Tuning::TEXT_SAYS;
-    let left = f64::from(copies - 1).mul_add(-nats, most).max(0.0);
-    let unlike = nats >= case.context.tuning.content_most - Tuning::TEXT_UNLIKE;
-    (Some(nats.min(left)), left <= 0.0 && unlike)
+    let most = Tuning::TEXT_SAYS * (-usual.max(1e-9).ln()).max(llr);
+    let said = |copies: u32| (f64::from(copies) * news).min(most);
+    let nats = (said(copies) - said(copies - 1)).max(0.0);
+    let unlike = past >= case.context.tuning.content_most - Tuning::TEXT_UNLIKE;
+    (nats, nats <= 0.0 && unlike)
 }
 
 /// Content evidence by rank, in nats, against a sender of whose different `texts` of the past
