@@ -123,7 +123,7 @@ impl Sender {
     }
 
     /// Content against a campaign that the model hardly sees.
-    pub(super) fn weigh_sparse(&self, case: &Case<'_>, news: f64) -> f64 {
+    pub(super) fn weigh_sparse(&self, case: &Case<'_>, content: &ContentEvidence) -> f64 {
         let sparse = by_level(
             &self.base,
             &case.prior,
@@ -132,8 +132,11 @@ impl Sender {
             Tuning::SPARSE_FLAGGED,
             case.context.tuning,
         );
-        if case.context.is_ranked() {
-            sparse.min(news)
+        if case.message.texts.alike > 1 && content.by_past.is_some() {
+            // Copies that score alike are one event here, too.
+            sparse.min(content.whole)
+        } else if case.context.is_ranked() {
+            sparse.min(content.news)
         } else {
             sparse
         }

@@ -201,7 +201,7 @@ impl Sender {
         self.sums.add_content(content.whole + circumstances.sum());
         self.sums.add_recipients(recipients);
         if message.fresh && case.class == SenderClass::Person {
-            self.sums.add_sparse(self.weigh_sparse(&case, content.news));
+            self.sums.add_sparse(self.weigh_sparse(&case, &content));
         }
         Weight {
             content: content.alone,
