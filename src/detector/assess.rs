@@ -218,6 +218,7 @@ impl Assessor<'_> {
         let (known, new) = (ceilings.known, ceilings.add.new);
         AssessedMessage {
             llr: facts.llr,
+            text: facts.template,
             listed: facts.listed,
             fresh,
             letter,

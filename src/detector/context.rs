@@ -6,6 +6,7 @@ use super::evidence::Bounds;
 use super::state::baseline::{Classes, SenderClass};
 use super::state::client_campaign::ClientCampaign;
 use super::state::group::{self, Group};
+use super::state::templates::Templates;
 use crate::config::Settings;
 use crate::config::policies::Policy;
 use crate::config::tuning::{Prior, Tuning};
@@ -21,8 +22,8 @@ pub(super) struct Context<'a> {
     pub tuning: &'a Tuning,
     /// The tenant is new: the level of its scores says little.
     pub learning: bool,
-    /// Share of the mail of others in a new tenant that scores as high as this message; `None`
-    /// where too little is known, or where the tenant is not new.
+    /// Share of the mail of others in the tenant that scores as high as this message; `None` where
+    /// too little is known, or where the tenant is not new and the score is below even odds.
     pub usual: Option<f64>,
     /// What is usual for the classes of the tenant; `None` while it has too few senders.
     pub classes: Option<Classes>,
@@ -32,6 +33,8 @@ pub(super) struct Context<'a> {
     pub campaign: bool,
     /// Evidence against other accounts of the tenant with the text of this message lately, in nats.
     pub suspicion_of_text: f64,
+    /// Copies of the text are held because of it.
+    pub text_held: bool,
 }
 
 impl Context<'_> {
@@ -42,6 +45,11 @@ impl Context<'_> {
             Some(classes) => classes.prior(class),
             None => Tuning::PRIOR_SMALL_TENANT,
         }
+    }
+
+    /// The tenant is new, and enough of its other mail is known.
+    pub(super) const fn is_ranked(&self) -> bool {
+        self.learning && self.usual.is_some()
     }
 
     /// Whether this message is unlike the tenant's other mail, as far as that is known. Always true
@@ -94,6 +102,7 @@ impl Detector {
             suspicion_of_others,
             campaign,
             suspicion_of_text: 0.0,
+            text_held: false,
         }
     }
 
@@ -106,7 +115,8 @@ impl Detector {
         choice: &Choice<'_>,
     ) -> Context<'a> {
         let mut context = self.context(now, settings, facts.identity, choice);
-        context.suspicion_of_text = self.suspicion_of_text(now, facts, context.tuning);
+        (context.suspicion_of_text, context.text_held) =
+            self.suspicion_of_text(now, facts, context.tuning);
         context.usual = self.usual(facts, context.learning);
         context
     }
@@ -132,34 +142,36 @@ impl Detector {
             .unwrap_or_default()
     }
 
-    /// Evidence against other accounts of the tenant with the text of this message, in nats. Looked
-    /// up only for flagged content.
-    fn suspicion_of_text(&self, now: Time, facts: &MessageFacts<'_>, tuning: &Tuning) -> f64 {
+    /// Evidence against other accounts of the tenant with the text of this message, in nats, and
+    /// whether its copies are held.
+    fn suspicion_of_text(
+        &self,
+        now: Time,
+        facts: &MessageFacts<'_>,
+        tuning: &Tuning,
+    ) -> (f64, bool) {
         let identity = facts.identity;
-        let asked = facts.template != 0
-            && tuning.template_hot > 0.0
-            && facts.llr > Tuning::FLAG_NATS
-            && identity.strength.is_account();
+        let asked =
+            facts.template != 0 && tuning.template_hot > 0.0 && identity.strength.is_account();
         if !asked {
-            return 0.0;
+            return (0.0, false);
         }
-        let (who, to) = (hash_text(identity.key.as_str()), external(facts));
-        let half_life = tuning.pool_half_life_minutes;
         let suspicion = |g: &Group| {
-            g.templates.as_ref().map_or(0.0, |t| {
-                t.suspicion_of_others(now, who, facts.template, &to, half_life)
-            })
+            let (who, to) = (hash_text(identity.key.as_str()), external(facts));
+            let of = |t: &Templates| t.suspicion(now, who, facts.template, &to, tuning);
+            g.templates.as_deref().map(of)
         };
         self.groups
             .read(&group::templates_key(&identity.tenant), suspicion)
+            .flatten()
             .unwrap_or_default()
-            .min(tuning.template_hot)
     }
 
-    /// Share of the mail of others in a new tenant that scores as high. Not looked up for delivery
-    /// reports and forwarded mail, which quote other authors.
+    /// Share of the mail of others in the tenant that scores as high. Not looked up for delivery
+    /// reports and forwarded mail, which quote other authors, nor where nobody asks.
     fn usual(&self, facts: &MessageFacts<'_>, learning: bool) -> Option<f64> {
-        if !learning || facts.identity.strength == Strength::None {
+        let asked = learning || facts.llr > 0.0;
+        if !asked || facts.identity.strength == Strength::None {
             return None;
         }
         let who = hash_text(facts.identity.key.as_str());

@@ -6,7 +6,7 @@ use super::state::group::{self, Group};
 use super::state::scores::Scores;
 use super::state::sender::Sender;
 use super::state::unsaved::{TextCount, UnsavedRecord};
-use super::{Decision, Detector, InternalPart, Reservation};
+use super::{Decision, Detector, HOUR, InternalPart, Reservation};
 use crate::config::Settings;
 use crate::config::tuning::Tuning;
 use crate::detector::evidence::Bounds;
@@ -95,13 +95,13 @@ impl Detector {
 
     /// Notes the text of the message among those of its sender, if a rule needs them.
     fn count_text(&self, now: Time, facts: &MessageFacts<'_>, learning: bool) -> TextCount {
-        let flagged = facts.llr > Tuning::FLAG_NATS;
-        if !flagged && !learning {
+        let asked = learning || facts.llr > 0.0;
+        if !asked {
             return TextCount::default();
         }
         self.unsaved
             .with(&facts.identity.key, UnsavedRecord::default, |u| {
-                u.texts(now, facts.template, flagged)
+                u.texts(now, facts.template, facts.llr)
             })
     }
 
@@ -116,7 +116,7 @@ impl Detector {
         context: &Context<'_>,
         bounds: &Bounds,
     ) -> bool {
-        self.count_tenant(now, settings, facts, assessment, context);
+        self.count_tenant(now, facts, assessment, context);
         let (identity, counts) = (facts.identity, assessment.counts);
         // Only domains of the tenant: anybody can invent others.
         let tenant = settings.tenant(&identity.tenant);
@@ -129,7 +129,7 @@ impl Detector {
             self.groups
                 .with(&key, Group::default, |g| g.count(now, counts));
         }
-        self.count_text_campaign(now, facts, assessment, context.tuning);
+        self.count_text_campaign(now, facts, assessment, context);
         self.count_client(now, identity, assessment, context.tuning, bounds)
     }
 
@@ -137,7 +137,6 @@ impl Detector {
     fn count_tenant(
         &self,
         now: Time,
-        settings: &Settings,
         facts: &MessageFacts<'_>,
         assessment: &Assessment,
         context: &Context<'_>,
@@ -145,9 +144,6 @@ impl Detector {
         let key = group::tenant_key(&facts.identity.tenant);
         // Content that several accounts are flagged with is no measure of ordinary mail.
         let shared = facts.llr > Tuning::FLAG_NATS && context.suspicion_of_text > 0.0;
-        if assessment.learned.is_some() && context.learning && !shared {
-            self.learn_score(now, facts);
-        }
         let messages = self.groups.with(&key, Group::default, |g| {
             g.count(now, assessment.counts);
             if let Some(class) = assessment.learned {
@@ -158,12 +154,15 @@ impl Detector {
             }
             g.messages
         });
-        if context.learning && messages >= settings.scoring.learning_messages {
-            self.scores.remove(&key);
+        // Of a busy tenant a part is enough, and lasts longer.
+        let asked = messages < Tuning::SCORES_ALL_MESSAGES
+            || facts.fingerprint.is_multiple_of(Tuning::SCORES_ONE_IN);
+        if assessment.learned.is_some() && asked && !shared {
+            self.learn_score(now, facts);
         }
     }
 
-    /// Notes how a message of a new tenant scores. Anybody can invent enough claimed senders to
+    /// Notes how a message of a tenant scores. Anybody can invent enough claimed senders to
     /// make bad mail usual, so all of one client count as one.
     fn learn_score(&self, now: Time, facts: &MessageFacts<'_>) {
         let identity = facts.identity;
@@ -192,7 +191,10 @@ impl Detector {
         self.groups.with(&key, Group::default, |g| {
             g.count(now, assessment.counts);
             // Anybody could invent enough merely claimed senders.
-            let joins = evidence - tuning.pool_floor - flag.common;
+            let hour = f64::from(g.windows.sum(now, HOUR).messages);
+            let busy = Tuning::RANK_SLOPE * (hour / Tuning::POOL_BUSY_MESSAGES).ln();
+            let busy = busy.max(-Tuning::POOL_QUIET_MOST);
+            let joins = flag.joins(assessment.weight.against_others(), tuning.pool_floor, busy);
             if joins > 0.0 && flag.counts_for_others && identity.strength.is_account() {
                 g.campaign.get_or_insert_default().add(
                     now,
@@ -217,13 +219,20 @@ impl Detector {
         now: Time,
         facts: &MessageFacts<'_>,
         assessment: &Assessment,
-        tuning: &Tuning,
+        context: &Context<'_>,
     ) {
+        let tuning = context.tuning;
         let (identity, text, flag) = (facts.identity, facts.template, assessment.weight.flag);
-        let nats = assessment.weight.sum() - tuning.template_floor - flag.common;
+        let nats = flag.joins(
+            assessment.weight.against_others(),
+            tuning.template_floor,
+            0.0,
+        );
         let joins = (flag.counts_for_others || flag.newcomer) && nats > 0.0;
         let (by_others, opens) = (assessment.by_others, assessment.decision.opens);
-        let says = joins || by_others || opens;
+        // A text that others were flagged with, and that scores like ordinary mail this time.
+        let eases = facts.llr <= tuning.content_least && context.suspicion_of_text > 0.0;
+        let says = joins || by_others || opens || eases;
         // Anybody could invent enough merely claimed senders.
         if text == 0 || tuning.template_hot <= 0.0 || !says || !identity.strength.is_account() {
             return;
@@ -242,6 +251,9 @@ impl Detector {
                     (nats, tuning.pool_share),
                     tuning.pool_half_life_minutes,
                 );
+            }
+            if eases {
+                templates.ease(now, text, Tuning::TEXT_EASES, tuning.pool_half_life_minutes);
             }
             if opens {
                 templates.met(text);

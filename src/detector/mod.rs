@@ -64,8 +64,8 @@ const GROUPS: usize = 100_000;
 const PROVEN_AGAINST: usize = 4096;
 /// Senders of whom an unsaved record is kept at most.
 const UNSAVED: usize = 65_536;
-/// New tenants of which scores are kept at most.
-const NEW_TENANTS: usize = 10_000;
+/// Tenants of which scores are kept at most.
+const SCORED_TENANTS: usize = 10_000;
 /// Senders of whose mail reports are remembered at most.
 const REPORTED: usize = 16_384;
 
@@ -98,7 +98,7 @@ impl Detector {
             groups: Table::new(GROUPS),
             recent_messages: Table::new(PROVEN_AGAINST),
             unsaved: Table::new(UNSAVED),
-            scores: Table::new(NEW_TENANTS),
+            scores: Table::new(SCORED_TENANTS),
             reports: Table::new(REPORTED),
             seen: SeenSet::default(),
             alerts: Mutex::default(),

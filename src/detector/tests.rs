@@ -23,6 +23,7 @@ mod reports;
 mod saved;
 mod subjects;
 mod templates;
+mod weak_scores;
 
 const T0: i64 = 1_795_356_000;
 

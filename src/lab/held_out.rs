@@ -5,8 +5,8 @@
 //! neither.
 
 use super::corpus::{Corpus, CorpusMessage};
-use super::sources::{self, JUDGED_HAM, JUDGED_SPAM, Origin, Weight};
-use super::train::{self, Lesson, Recipe, Weights};
+use super::sources::{self, CorpusOrigin, JUDGED_HAM, JUDGED_SPAM, TeachingWeight};
+use super::train::{self, Recipe, TrainingMessage, Weights};
 use crate::score::calibrate::{Bent, Point};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -16,7 +16,7 @@ use std::thread;
 pub(crate) struct Library<'a> {
     /// The folders.
     pub corpora: &'a [Corpus],
-    /// All messages.
+    /// All messages of all folders.
     pub items: &'a [CorpusMessage],
 }
 
@@ -49,9 +49,9 @@ pub(crate) struct Pair {
 /// What models say of mail that they did not see.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct HeldOut {
-    /// Received mail.
+    /// What is said of received mail.
     pub pairs: Vec<Pair>,
-    /// Rendered mail: the name of the corpus, and the margins of its messages.
+    /// What is said of rendered mail: the name of the corpus, and the margins of its messages.
     pub rendered: Vec<(String, Vec<f32>)>,
 }
 
@@ -86,7 +86,7 @@ impl<'a> Library<'a> {
 
     /// What a model without some sources learns from. Without the ham of `spamassassin` hardly any
     /// would be left: corpora that do not train otherwise stand in for it.
-    pub(crate) fn lessons(&self, left: Left<'_>) -> Vec<Lesson<'a>> {
+    pub(crate) fn lessons(&self, left: Left<'_>) -> Vec<TrainingMessage<'a>> {
         let bereft = left.ham.contains(&JUDGED_HAM[0]);
         let stands_in = |name: &str| bereft && JUDGED_HAM.contains(&name);
         let projects = left.projects.map(|half| self.half_of_projects(half));
@@ -101,18 +101,18 @@ impl<'a> Library<'a> {
             if gone || unseen {
                 None
             } else if stands_in(name) {
-                let whole = Weight {
+                let whole = TeachingWeight {
                     named: 1.0,
                     text: 1.0,
                 };
-                Some((whole, Origin::Received))
+                Some((whole, CorpusOrigin::Received))
             } else {
                 sources::weight(name)
             }
         };
         let lesson = |message| {
             let (weight, origin) = weight(message)?;
-            Some(Lesson {
+            Some(TrainingMessage {
                 message,
                 weight,
                 origin,

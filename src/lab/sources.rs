@@ -2,7 +2,7 @@
 
 /// How much the messages of a corpus teach.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Weight {
+pub(crate) struct TeachingWeight {
     /// In what is learned about named features: regression and trees.
     pub named: f64,
     /// In what is learned about hashed text.
@@ -11,7 +11,7 @@ pub(crate) struct Weight {
 
 /// Where the messages of a corpus come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Origin {
+pub(crate) enum CorpusOrigin {
     /// People and programs sent them.
     Received,
     /// They were written for training, from sentences with choices.
@@ -78,17 +78,17 @@ pub(crate) fn is_newsletter(name: &str) -> bool {
 }
 
 /// What a corpus teaches a shipped model, and where it comes from; `None` if it may only judge.
-pub(crate) fn weight(name: &str) -> Option<(Weight, Origin)> {
-    let of = |origin, named, text| Some((Weight { named, text }, origin));
+pub(crate) fn weight(name: &str) -> Option<(TeachingWeight, CorpusOrigin)> {
+    let of = |origin, named, text| Some((TeachingWeight { named, text }, origin));
     match name {
-        "sefinek_spam" => of(Origin::Received, 0.5, 1.0),
+        "sefinek_spam" => of(CorpusOrigin::Received, 0.5, 1.0),
         // Without the layout of mail: named features would learn that it lacks.
-        "turkish_v01" => of(Origin::Received, 0.0, 0.5),
-        "sms_uci" | "tg_messages" => of(Origin::Received, 0.0, 1.0),
-        _ if RECEIVED.contains(&name) => of(Origin::Received, 1.0, 1.0),
-        _ if WRITTEN.contains(&name) => of(Origin::Written, 0.4, 0.4),
+        "turkish_v01" => of(CorpusOrigin::Received, 0.0, 0.5),
+        "sms_uci" | "tg_messages" => of(CorpusOrigin::Received, 0.0, 1.0),
+        _ if RECEIVED.contains(&name) => of(CorpusOrigin::Received, 1.0, 1.0),
+        _ if WRITTEN.contains(&name) => of(CorpusOrigin::Written, 0.4, 0.4),
         // What the templates of one class have in common would be taken for the class.
-        _ if is_application(name) || is_newsletter(name) => of(Origin::Rendered, 0.0, 0.3),
+        _ if is_application(name) || is_newsletter(name) => of(CorpusOrigin::Rendered, 0.0, 0.3),
         _ => None,
     }
 }

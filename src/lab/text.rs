@@ -3,8 +3,8 @@
 //! Corpora differ more from each other than spam from ham, so a text model learns what marks a corpus
 //! as well as what marks spam. What it learned from one corpus alone is in some of the models only.
 
-use super::sources::Origin;
-use super::train::{Dice, Lesson, Recipe};
+use super::sources::CorpusOrigin;
+use super::train::{Dice, Recipe, TrainingMessage};
 use crate::score::features::Sample;
 use crate::score::model::norm;
 use crate::score::text::SPACE;
@@ -32,14 +32,14 @@ pub(super) fn margin(weights: &[f32], sample: &Sample) -> f32 {
 }
 
 /// The mean of the models: weights and constant.
-pub(super) fn fit(lessons: &[Lesson<'_>], recipe: &Recipe) -> (Vec<f32>, f32) {
+pub(super) fn fit(lessons: &[TrainingMessage<'_>], recipe: &Recipe) -> (Vec<f32>, f32) {
     let mut sources: Vec<(bool, u8)> = lessons.iter().map(source).collect();
     sources.sort_unstable();
     sources.dedup();
     let models = BY_ORIGIN + BY_SOURCE;
     let (mut weights, mut constant) = (vec![0.0_f32; SPACE], 0.0);
     for model in 0..models {
-        let mut seen: Vec<&Lesson<'_>> = lessons
+        let mut seen: Vec<&TrainingMessage<'_>> = lessons
             .iter()
             .filter(|l| l.weight.text > 0.0 && sees(model, l, &sources))
             .collect();
@@ -53,28 +53,28 @@ pub(super) fn fit(lessons: &[Lesson<'_>], recipe: &Recipe) -> (Vec<f32>, f32) {
 }
 
 /// A class of a corpus is a source of its own.
-fn source(lesson: &Lesson<'_>) -> (bool, u8) {
+fn source(lesson: &TrainingMessage<'_>) -> (bool, u8) {
     (lesson.message.spam, lesson.message.source)
 }
 
 /// Whether a model learns from a message.
-fn sees(model: usize, lesson: &Lesson<'_>, sources: &[(bool, u8)]) -> bool {
+fn sees(model: usize, lesson: &TrainingMessage<'_>, sources: &[(bool, u8)]) -> bool {
     if let Some(left_out) = model.checked_sub(BY_ORIGIN) {
         return sources
             .binary_search(&source(lesson))
             .is_ok_and(|at| at % BY_SOURCE != left_out);
     }
     match lesson.origin {
-        Origin::Received => true,
-        Origin::Written => model & 1 == 1,
-        Origin::Rendered => model & 2 == 2,
+        CorpusOrigin::Received => true,
+        CorpusOrigin::Written => model & 1 == 1,
+        CorpusOrigin::Rendered => model & 2 == 2,
     }
 }
 
 /// Logistic regression on hashed text by AdaGrad (Duchi, Hazan, Singer 2011): weights and constant.
 /// There is no shrinkage, no balance of classes and no least number of messages: each of them
 /// costs on mail from elsewhere.
-fn fit_one(lessons: &mut [&Lesson<'_>], recipe: &Recipe) -> (Vec<f32>, f32) {
+fn fit_one(lessons: &mut [&TrainingMessage<'_>], recipe: &Recipe) -> (Vec<f32>, f32) {
     let (mut weights, mut squares) = (vec![0.0_f32; SPACE], vec![0.0_f32; SPACE]);
     let mut constant = 0.0_f32;
     let mut dice = Dice::new(recipe.seed);
@@ -109,7 +109,7 @@ fn sigmoid(x: f32) -> f32 {
 mod tests {
     use super::*;
     use crate::lab::corpus::CorpusMessage;
-    use crate::lab::sources::Weight;
+    use crate::lab::sources::TeachingWeight;
 
     fn message(spam: bool, source: u8, words: &[u32]) -> CorpusMessage {
         CorpusMessage {
@@ -122,10 +122,10 @@ mod tests {
         }
     }
 
-    const fn lesson(message: &CorpusMessage, origin: Origin) -> Lesson<'_> {
-        Lesson {
+    const fn lesson(message: &CorpusMessage, origin: CorpusOrigin) -> TrainingMessage<'_> {
+        TrainingMessage {
             message,
-            weight: Weight {
+            weight: TeachingWeight {
                 named: 1.0,
                 text: 1.0,
             },
@@ -144,11 +144,11 @@ mod tests {
             }
             messages.push(message(true, 9, &[2, 400 + n]));
         }
-        let lessons: Vec<Lesson<'_>> = messages
+        let lessons: Vec<TrainingMessage<'_>> = messages
             .iter()
             .map(|m| {
                 let written = m.source == 9;
-                let origin = [Origin::Received, Origin::Written][usize::from(written)];
+                let origin = [CorpusOrigin::Received, CorpusOrigin::Written][usize::from(written)];
                 lesson(m, origin)
             })
             .collect();
@@ -168,7 +168,12 @@ mod tests {
             models.filter(|m| !sees(*m, &lesson, &sources)).count()
         };
         assert_eq!(
-            [Origin::Received, Origin::Written, Origin::Rendered].map(without),
+            [
+                CorpusOrigin::Received,
+                CorpusOrigin::Written,
+                CorpusOrigin::Rendered
+            ]
+            .map(without),
             [1, 3, 3]
         );
     }

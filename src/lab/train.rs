@@ -6,7 +6,7 @@
 
 use super::boosting::{self, Boosting, Example};
 use super::corpus::CorpusMessage;
-use super::sources::{Origin, Weight};
+use super::sources::{CorpusOrigin, TeachingWeight};
 use super::text;
 use crate::score::dense::{self, Direction};
 use crate::score::features::Sample;
@@ -48,13 +48,13 @@ impl Default for Recipe {
 
 /// A message to learn from.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Lesson<'a> {
-    /// The message.
+pub(crate) struct TrainingMessage<'a> {
+    /// The message as it was read.
     pub message: &'a CorpusMessage,
     /// How much it counts.
-    pub weight: Weight,
+    pub weight: TeachingWeight,
     /// Where it comes from.
-    pub origin: Origin,
+    pub origin: CorpusOrigin,
 }
 
 /// What training yields, before it is quantised for the model file.
@@ -84,7 +84,7 @@ impl Weights {
     }
 }
 
-/// What trees answer.
+/// What some trees answer together.
 fn answers(trees: &[Tree], sample: &Sample) -> f32 {
     let row = trees::row(&sample.dense);
     trees.iter().map(|t| t.answer(&row, |_, _| {})).sum()
@@ -117,7 +117,7 @@ impl Dice {
 
 /// How much each message counts: both classes alike, and within a class each corpus by the root of
 /// its weight, so that the largest does not decide alone.
-fn importance(lessons: &[&Lesson<'_>]) -> Vec<f64> {
+fn importance(lessons: &[&TrainingMessage<'_>]) -> Vec<f64> {
     let mut masses: BTreeMap<(bool, u8), f64> = BTreeMap::new();
     for lesson in lessons {
         let key = (lesson.message.spam, lesson.message.source);
@@ -129,7 +129,7 @@ fn importance(lessons: &[&Lesson<'_>]) -> Vec<f64> {
     };
     let totals = [total(false), total(true)];
     let half = lessons.len() as f64 / 2.0;
-    let of = |lesson: &&Lesson<'_>| {
+    let of = |lesson: &&TrainingMessage<'_>| {
         let spam = lesson.message.spam;
         let mass = masses.get(&(spam, lesson.message.source));
         let mass = mass.copied().unwrap_or(1.0).max(1e-9);
@@ -139,13 +139,14 @@ fn importance(lessons: &[&Lesson<'_>]) -> Vec<f64> {
     lessons.iter().map(of).collect()
 }
 
-/// Trains on `lessons`.
-pub(crate) fn fit(lessons: &[Lesson<'_>], recipe: &Recipe) -> Weights {
-    let named: Vec<&Lesson<'_>> = lessons.iter().filter(|l| l.weight.named > 0.0).collect();
+/// Trains a model on `lessons`.
+pub(crate) fn fit(lessons: &[TrainingMessage<'_>], recipe: &Recipe) -> Weights {
+    let named: Vec<&TrainingMessage<'_>> =
+        lessons.iter().filter(|l| l.weight.named > 0.0).collect();
     let known = priors();
-    let received: Vec<&Lesson<'_>> = named
+    let received: Vec<&TrainingMessage<'_>> = named
         .iter()
-        .filter(|l| l.origin == Origin::Received)
+        .filter(|l| l.origin == CorpusOrigin::Received)
         .copied()
         .collect();
     // Half of the trees never saw written mail: what it has in common would be taken for the class.
@@ -173,7 +174,7 @@ pub(crate) fn fit(lessons: &[Lesson<'_>], recipe: &Recipe) -> Weights {
 }
 
 /// Trees over the named features of some messages.
-fn grow(lessons: &[&Lesson<'_>], recipe: &Recipe) -> Vec<Tree> {
+fn grow(lessons: &[&TrainingMessage<'_>], recipe: &Recipe) -> Vec<Tree> {
     let examples: Vec<Example> = lessons
         .iter()
         .zip(importance(lessons))
@@ -192,7 +193,7 @@ pub(in crate::lab) fn sum_of(weights: &[f64; dense::COUNT], sample: &Sample) -> 
     named.map(|(at, value)| of(*at) * f64::from(*value)).sum()
 }
 
-/// Standard deviation.
+/// Standard deviation of some values.
 fn deviation(values: &[f64]) -> f64 {
     let n = values.len().max(1) as f64;
     let mean = values.iter().sum::<f64>() / n;

@@ -88,7 +88,7 @@ fixed! {
     DELIVERED_LEAST: f64 = -0.15;
     /// Flagged messages that it takes at least to block while a tenant is new and too little is
     /// known of its other mail.
-    LEARNING_MESSAGES_TO_BLOCK: f64 = 15.0;
+    LEARNING_MESSAGES_TO_BLOCK: f64 = 10.0;
     /// Evidence by rank is `ln(RANK_SHARE) - RANK_SLOPE * ln(p)` nats: p is uniform for ordinary
     /// mail, and near 0 for a campaign.
     RANK_SHARE: f64 = 0.2;
@@ -170,6 +170,17 @@ fixed! {
     CAMPAIGN_UNCONFIRMED: f64 = 1.6;
     /// A campaign with less than this left, in nats, begins anew.
     CAMPAIGN_OVER_NATS: f32 = 0.1;
+    /// The more messages a client sends in an hour than these, the less evidence by the sender's
+    /// past counts for its other accounts; the fewer, the more.
+    POOL_BUSY_MESSAGES: f64 = 180.0;
+    /// By so many nats it counts more at most.
+    POOL_QUIET_MOST: f64 = 1.0;
+    /// Suspicion of a text, in nats, from which on copies of it are held.
+    TEXT_HELD_NATS: f64 = 8.0;
+    /// What a copy that scores like ordinary mail takes off the suspicion of a text, in nats.
+    TEXT_EASES: f64 = 1.0;
+    /// In a campaign beyond chance others with the text add so many times `template_hot` at most.
+    TEXT_CAMPAIGN_MORE: f64 = 1.3;
     /// Hours after which a text that was not flagged again is over.
     TEXT_OVER_HOURS: u64 = 24;
     /// Hours after which a text that several accounts are flagged with, day by day, and nobody is
@@ -221,7 +232,28 @@ fixed! {
     REPORTER_DAYS: u32 = 30;
     /// Part of the reports about older mail that is left after a day.
     REPORTS_KEPT_PER_DAY: f32 = 0.97;
-    /// Scores remembered of a new tenant, the newest.
+    /// Different texts of a sender's past from which on its content counts by rank.
+    PAST_LEAST: f64 = 8.0;
+    /// Texts of the past that count at most; more are counted in proportion.
+    PAST_MOST: f64 = 40.0;
+    /// Weight of the tenant's mail beside the sender's past, in messages.
+    PAST_OF_TENANT: f64 = 2.0;
+    /// Scores that differ by less, in nats, are copies where no text is known.
+    PAST_COPY: f64 = 0.5;
+    /// Bits of half a fingerprint in which copies differ at most.
+    PAST_COPY_BITS: u32 = 6;
+    /// Copies of one text that differ from the first by less, in nats, score alike.
+    TEXT_ALIKE: f64 = 0.25;
+    /// All copies of one text that score alike say at most so many times what their score says: its
+    /// own nats, or the logarithm of its rank.
+    TEXT_SAYS: f64 = 1.5;
+    /// A text is unlike the past where it says no less than `content_most` without this, in nats.
+    TEXT_UNLIKE: f64 = 0.1;
+    /// Messages of a tenant up to which all of its scores are noted.
+    SCORES_ALL_MESSAGES: u64 = 10_000;
+    /// Later one in so many is.
+    SCORES_ONE_IN: u64 = 8;
+    /// Scores remembered of a tenant, the newest.
     SCORES: usize = 300;
     /// Scores of one sender among them at most.
     SCORES_OF_ONE: usize = 15;

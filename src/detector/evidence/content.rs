@@ -4,11 +4,17 @@ use super::Case;
 use crate::config::tuning::{Prior, Tuning};
 use crate::detector::state::baseline::{Baseline, SenderClass};
 use crate::detector::state::sender::Sender;
+use crate::types::Strength;
 
 /// What the content of one message says of its sender, in nats.
 pub(super) struct ContentEvidence {
     /// Evidence against this sender, before the bound of its class.
     pub news: f64,
+    /// The same by level alone, and by the sender's past, if it has one.
+    pub by_level: f64,
+    pub by_past: Option<f64>,
+    /// Copies of this one text have said by the past all that one text can, and it is unlike it.
+    pub one_text: bool,
     /// The evidence that is added to the sum.
     pub whole: f64,
     /// The part of `whole` from the content without listings.
@@ -25,9 +31,12 @@ impl Sender {
     pub(super) fn weigh_content(&self, case: &Case<'_>, strangers: f64) -> ContentEvidence {
         let (message, context) = (case.message, case.context);
         let content_most = context.tuning.content_most;
-        let news = self.news(case, message.llr, strangers);
+        let by_level = self.news_without_past(case, message.llr, strangers);
+        let by_past = self.by_own_past(case, message.llr);
+        let news = by_past.map_or(by_level, |nats| nats.max(by_level));
+        let (bounded, one_text) = within_text(case, by_level, by_past);
         let whole = if message.fresh {
-            self.within_class_bound(case, news)
+            self.within_class_bound(case, bounded)
         } else {
             0.0
         };
@@ -37,7 +46,7 @@ impl Sender {
         } else {
             whole
         };
-        let ranked = context.usual.is_some();
+        let ranked = context.is_ranked();
         let most = if ranked {
             content_most
         } else {
@@ -46,6 +55,9 @@ impl Sender {
         let trusted = if ranked { news } else { most };
         ContentEvidence {
             news,
+            by_level,
+            by_past,
+            one_text,
             whole,
             alone,
             trust: (trusted / content_most.max(1e-9)).clamp(0.0, 1.0),
@@ -55,8 +67,42 @@ impl Sender {
 
     /// Evidence of content of this LLR, before the bound of the sender's class.
     fn news(&self, case: &Case<'_>, llr: f64, strangers: f64) -> f64 {
+        let others = self.news_without_past(case, llr, strangers);
+        self.by_own_past(case, llr)
+            .map_or(others, |nats| nats.max(others))
+    }
+
+    /// What content of this LLR says of a sender with a past of different texts; `None` if it has
+    /// none, or if the score is below even odds.
+    fn by_own_past(&self, case: &Case<'_>, llr: f64) -> Option<f64> {
+        let varied = case.class == SenderClass::Person || self.past.is_varied();
+        // What is under judgement is no past.
+        let judged = self.judged_by(case.context.tuning.content_most);
+        let texts = self.past.texts() - judged.min(self.past.above_even_odds());
+        // Delivery reports and forwarded mail quote other authors.
+        let nobody = self.strength == Strength::None;
+        if nobody || !varied || texts < Tuning::PAST_LEAST || llr.is_nan() || llr <= 0.0 {
+            return None;
+        }
+        // Where the tenant's other mail is not known, the score is taken at its word.
+        let usual = case.context.usual.unwrap_or_else(|| (-llr).exp());
+        let high = (self.past.as_high(llr) - judged).max(0.0);
+        let tuning = case.context.tuning;
+        let nats = by_past(usual, (texts, high), tuning).min(tuning.content_most);
+        // Grows from zero at even odds to the whole at the level of the flag.
+        Some(
+            nats * if nats > 0.0 {
+                (llr / Tuning::FLAG_NATS).min(1.0)
+            } else {
+                1.0
+            },
+        )
+    }
+
+    /// The same of a sender without a past.
+    fn news_without_past(&self, case: &Case<'_>, llr: f64, strangers: f64) -> f64 {
         let context = case.context;
-        if let Some(usual) = context.usual {
+        if let (true, Some(usual)) = (context.learning, context.usual) {
             return by_rank(usual, self.base.own(self.judged()), llr, context.tuning);
         }
         let content = by_level(
@@ -77,7 +123,7 @@ impl Sender {
     }
 
     /// Content against a campaign that the model hardly sees.
-    pub(super) fn weigh_sparse(&self, case: &Case<'_>, news: f64) -> f64 {
+    pub(super) fn weigh_sparse(&self, case: &Case<'_>, content: &ContentEvidence) -> f64 {
         let sparse = by_level(
             &self.base,
             &case.prior,
@@ -86,8 +132,11 @@ impl Sender {
             Tuning::SPARSE_FLAGGED,
             case.context.tuning,
         );
-        if case.context.usual.is_some() {
-            sparse.min(news)
+        if case.message.texts.alike > 1 && content.by_past.is_some() {
+            // Copies that score alike are one event here, too.
+            sparse.min(content.whole)
+        } else if case.context.is_ranked() {
+            sparse.min(content.news)
         } else {
             sparse
         }
@@ -96,7 +145,12 @@ impl Sender {
     /// Flagged messages that may have brought the content sum to its present value. They are under
     /// judgement and do not count as past yet.
     fn judged(&self) -> f64 {
-        (f64::from(self.sums.content()) / Tuning::NATS_PER_JUDGED_FLAG).ceil()
+        self.judged_by(Tuning::NATS_PER_JUDGED_FLAG)
+    }
+
+    /// The same if each has brought so many nats.
+    fn judged_by(&self, nats: f64) -> f64 {
+        (f64::from(self.sums.content()) / nats.max(1e-9)).ceil()
     }
 
     /// Content evidence up to the bound of the sender's class. One template a thousand times proves
@@ -109,8 +163,13 @@ impl Sender {
         let newcomer =
             case.class == SenderClass::Newcomer && context.classes.is_some() && !case.multi;
         // In a new tenant of which too little is known, the bound of `Bounds::content` stands alone.
-        let ranked = context.learning && context.usual.is_some();
-        let most = if !clean && (newcomer || ranked) {
+        let ranked = context.is_ranked();
+        // A program whose template has changed.
+        let program = case.class == SenderClass::Application
+            && context.classes.is_some()
+            && !case.multi
+            && !self.past.is_varied();
+        let most = if program || !clean && (newcomer || ranked) {
             tuning.content_most.mul_add(
                 f64::from(texts.flagged.saturating_sub(1)),
                 tuning.newcomer_content,
@@ -172,6 +231,34 @@ pub(super) fn by_rank(usual: f64, (flagged, clean): (f64, f64), llr: f64, tuning
     } else {
         0.0
     }
+}
+
+/// Evidence of content within what one text can say in all its copies that score alike: they are
+/// one event, and how rare that is says how much. Also whether it has said all of that, and is
+/// unlike the past. A sender without a past has other bounds.
+fn within_text(case: &Case<'_>, by_level: f64, by_past: Option<f64>) -> (f64, bool) {
+    let (copies, llr) = (case.message.texts.alike, case.message.llr);
+    let news = by_past.map_or(by_level, |nats| nats.max(by_level));
+    let Some(past) = by_past.filter(|_| news > 0.0 && copies > 1) else {
+        return (news, false);
+    };
+    let usual = case.context.usual.unwrap_or_else(|| (-llr).exp());
+    let most = Tuning::TEXT_SAYS * (-usual.max(1e-9).ln()).max(llr);
+    let said = |copies: u32| (f64::from(copies) * news).min(most);
+    let nats = (said(copies) - said(copies - 1)).max(0.0);
+    let unlike = past >= case.context.tuning.content_most - Tuning::TEXT_UNLIKE;
+    (nats, nats <= 0.0 && unlike)
+}
+
+/// Content evidence by rank, in nats, against a sender of whose different `texts` of the past
+/// `high` scored as high, in a tenant where the share `usual` of others' mail does.
+pub(super) fn by_past(usual: f64, (texts, high): (f64, f64), tuning: &Tuning) -> f64 {
+    let part = (Tuning::PAST_MOST / texts.max(1.0)).min(1.0);
+    let share = Tuning::PAST_OF_TENANT.mul_add(usual, high * part)
+        / (Tuning::PAST_OF_TENANT + texts * part);
+    Tuning::RANK_SLOPE
+        .mul_add(-share.max(1e-9).ln(), Tuning::RANK_SHARE.ln())
+        .max(tuning.content_least)
 }
 
 /// How far content of this LLR, with `evidence` nats against this sender, bears out other evidence

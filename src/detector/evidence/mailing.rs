@@ -9,7 +9,13 @@ use crate::types::Strength;
 impl Sender {
     /// Whether a person should decide about this message before it goes.
     pub(super) fn is_unusual(&self, case: &Case<'_>, strangers: f64) -> bool {
+        let text_held = case.context.text_held
+            && case.message.recipients() > 0
+            && case.message.llr > case.context.tuning.content_least;
         match case.class {
+            // A copy of a text that several accounts are suspected for is held, unless it scores like
+            // ordinary mail.
+            SenderClass::Person | SenderClass::Newcomer if text_held => true,
             SenderClass::Newcomer => self.is_unusual_of_newcomer(case),
             // While other accounts of the client send a campaign, surprising strangers are held for
             // a person, too.

@@ -74,6 +74,8 @@ impl Bounds {
 pub(super) struct AssessedMessage {
     /// Content LLR in nats, including what outside sources said.
     pub llr: f64,
+    /// Fingerprint of the text; 0 = too short to tell.
+    pub text: u64,
     /// The part of it that comes from listings, in nats.
     pub listed: f64,
     /// Its content counts as evidence: not that of a retried message or of the later parts of a
@@ -125,6 +127,12 @@ pub(super) struct Weight {
 }
 
 impl Weight {
+    /// What the message says of other accounts, in nats: that the sender knows its recipients
+    /// excuses no content.
+    pub(super) fn against_others(&self) -> f64 {
+        self.sum() - self.recipients.min(0.0)
+    }
+
     /// All evidence of the message.
     pub(super) fn sum(&self) -> f64 {
         self.content + self.listed + self.recipients + self.circumstances.sum()
@@ -193,15 +201,16 @@ impl Sender {
         self.sums.add_content(content.whole + circumstances.sum());
         self.sums.add_recipients(recipients);
         if message.fresh && case.class == SenderClass::Person {
-            self.sums.add_sparse(self.weigh_sparse(&case, content.news));
+            self.sums.add_sparse(self.weigh_sparse(&case, &content));
         }
         Weight {
             content: content.alone,
             listed: content.whole - content.alone,
             recipients,
             circumstances,
-            unusual: self.is_unusual(&case, strangers),
-            flag: self.flag(&case),
+            unusual: self.is_unusual(&case, strangers)
+                || content.one_text && case.class == SenderClass::Person,
+            flag: self.flag(&case, &content),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What a flagged message says of other accounts, and what other accounts say of its sender.
 
+use super::content::ContentEvidence;
 use super::{Case, Weight};
 use crate::config::tuning::Tuning;
 use crate::detector::context::Context;
@@ -20,15 +21,28 @@ pub(in crate::detector) struct Flag {
     pub newcomer: bool,
     /// How much more common flags are among the tenant's persons than usual, in nats. Each flag
     /// counts that much less against others.
-    pub common: f64,
+    common: f64,
+    /// How much of the content's evidence is not by its level, in nats.
+    beyond_level: f64,
+    /// How much of it is not by the sender's past, in nats.
+    beyond_past: f64,
+}
+
+impl Flag {
+    /// What evidence of so many nats says of other accounts, above `floor`. Evidence by level
+    /// counts the less the more common flags are in the tenant; evidence by the sender's past is
+    /// relative to them, and counts `busy` nats less.
+    pub(in crate::detector) fn joins(&self, nats: f64, floor: f64, busy: f64) -> f64 {
+        nats - floor - (self.common + self.beyond_level).min(busy + self.beyond_past)
+    }
 }
 
 impl Sender {
     /// Only persons count against others: a program whose template scores badly says nothing of
     /// them. A newcomer counts by its text: else unused accounts would be the best ones to take
     /// over.
-    pub(super) fn flag(&self, case: &Case<'_>) -> Flag {
-        let flagged = case.message.is_flagged();
+    pub(super) fn flag(&self, case: &Case<'_>, content: &ContentEvidence) -> Flag {
+        let flagged = case.message.is_flagged() || content.by_past.is_some();
         let (person, newcomer) = (
             flagged && case.class == SenderClass::Person,
             flagged && case.class == SenderClass::Newcomer,
@@ -44,6 +58,10 @@ impl Sender {
                     .ln()
                     .max(0.0)
             }),
+            beyond_level: (content.whole - content.by_level).max(0.0),
+            beyond_past: content
+                .by_past
+                .map_or(f64::INFINITY, |nats| (content.whole - nats).max(0.0)),
         }
     }
 }
@@ -63,7 +81,7 @@ impl Others {
         class: SenderClass,
         context: &Context<'_>,
     ) -> Self {
-        let evidence = weight.content + weight.recipients;
+        let evidence = weight.content + weight.recipients.max(0.0);
         let above = |floor: f64, nats: f64| {
             if weight.flag.others_count && evidence > floor {
                 nats

@@ -30,7 +30,7 @@ fn recipients_of(base: &Baseline, known: u32, new: u32) -> f64 {
 }
 
 #[test]
-fn content_alone_needs_fifteen_messages_of_a_new_tenant() {
+fn content_alone_needs_ten_messages_of_a_new_tenant() {
     let tuning = Tuning::default();
     let learning = Bounds::new(1e-6, true, &tuning);
     let each = by_level(
@@ -42,8 +42,8 @@ fn content_alone_needs_fifteen_messages_of_a_new_tenant() {
         &tuning,
     );
     let sum = |n: u32| (0..n).fold(0.0, |s, _| cusum(s, each));
-    assert!(!learning.blocks(sum(14)));
-    assert!(learning.blocks(sum(15) + 1e-9));
+    assert!(!learning.blocks(sum(9)));
+    assert!(learning.blocks(sum(10) + 1e-9));
 }
 
 #[test]

@@ -85,15 +85,7 @@ impl ClientCampaign {
         share: f64,
         half_life_minutes: f64,
     ) {
-        let keep = self.keep(now, half_life_minutes) as f32;
-        self.at = self.at.max(now);
-        self.sum *= keep;
-        self.brought
-            .iter_mut()
-            .for_each(|(_, brought)| *brought *= keep);
-        if self.sum < Tuning::CAMPAIGN_OVER_NATS {
-            self.forgive();
-        }
+        self.fade(now, half_life_minutes);
         let place = self
             .brought
             .iter()
@@ -115,6 +107,31 @@ impl ClientCampaign {
             let more = (nats as f32).min(share as f32 - *brought).max(0.0);
             *brought += more;
             self.sum += more;
+        }
+    }
+
+    fn fade(&mut self, now: Time, half_life_minutes: f64) {
+        let keep = self.keep(now, half_life_minutes) as f32;
+        self.at = self.at.max(now);
+        self.scale(keep);
+    }
+
+    /// Leaves this part of all evidence.
+    fn scale(&mut self, keep: f32) {
+        self.sum *= keep;
+        self.brought
+            .iter_mut()
+            .for_each(|(_, brought)| *brought *= keep);
+        if self.sum < Tuning::CAMPAIGN_OVER_NATS {
+            self.forgive();
+        }
+    }
+
+    /// Takes so many nats off the sum: ordinary mail in between.
+    pub(in crate::detector) fn ease(&mut self, now: Time, nats: f64, half_life_minutes: f64) {
+        self.fade(now, half_life_minutes);
+        if self.sum > 0.0 {
+            self.scale((1.0 - nats as f32 / self.sum).max(0.0));
         }
     }
 

@@ -7,6 +7,7 @@ pub(super) mod group;
 pub(super) mod habits;
 mod known;
 pub(super) mod letters;
+pub(super) mod past;
 pub(super) mod recent_messages;
 pub(super) mod reports;
 pub(super) mod scores;

@@ -4,6 +4,7 @@ use super::baseline::{Baseline, SenderClass};
 use super::habits::Habits;
 use super::known::KnownRecipients;
 use super::letters::{Letter, Letters};
+use super::past::OwnPast;
 use super::reports::Volume;
 use super::window::Windows;
 use crate::collections::table::Evict;
@@ -32,6 +33,9 @@ pub(in crate::detector) struct Sender {
     pub known: KnownRecipients,
     /// What is usual for it.
     pub base: Baseline,
+    /// How its mail has scored. It has a record of its own on disk.
+    #[serde(skip)]
+    pub(in crate::detector) past: OwnPast,
     /// From where and when it sends.
     pub(in crate::detector) habits: Habits,
     /// The detector's sums in nats; none is ever below zero.
@@ -141,6 +145,7 @@ impl Sender {
             windows: Windows::default(),
             known: KnownRecipients::default(),
             base: Baseline::default(),
+            past: OwnPast::default(),
             habits: Habits::default(),
             sums: Sums::none(now),
             messages: 0,
@@ -229,6 +234,7 @@ impl Sender {
         if message.fresh {
             self.messages = self.messages.saturating_add(1);
             self.base.learn_content(message.llr);
+            self.past.learn(message.text, message.llr);
             self.habits.learn(message.setting);
         }
         // Only the first part of a letter is learned: else the letter itself would teach that so
@@ -252,8 +258,10 @@ impl Sender {
     /// Else it would be blocked for the same again, because nothing is learned from a watched
     /// sender.
     pub(in crate::detector) fn learn_wanted(&mut self, llrs: impl Iterator<Item = f64>) {
-        llrs.filter(|llr| *llr > Tuning::FLAG_NATS)
-            .for_each(|llr| self.base.learn_content(llr));
+        for llr in llrs.filter(|llr| *llr > Tuning::FLAG_NATS) {
+            self.base.learn_content(llr);
+            self.past.learn_wanted(llr);
+        }
     }
 
     /// Forgets all evidence from before `now`; with `all` the ceilings start at zero too. Known

@@ -8,6 +8,7 @@ use super::recent_messages::RecentMessages;
 use crate::detector::Detector;
 use crate::detector::state::group::Group;
 use crate::detector::state::known::KnownRecipients;
+use crate::detector::state::past::OwnPast;
 use crate::detector::state::reports::SenderReports;
 use crate::detector::state::scores::Scores;
 use crate::detector::state::seen::Counted;
@@ -34,11 +35,14 @@ enum SnapshotRecord<'a> {
     Seen(Vec<(u64, Counted)>),
     /// The last record: how many came before it.
     End(u64),
-    /// Scores of a new tenant. This kind and those below come after the end record, because the
+    /// Scores of a tenant. This kind and those below come after the end record, because the
     /// position of a kind is its number on disk.
     Scores(u64, Cow<'a, Scores>),
     /// What was reported of a sender's mail, by the hash of its key.
     Reports(u64, Cow<'a, SenderReports>),
+    /// How the mail of a sender has scored; it follows the record of the sender, which had none of
+    /// it in earlier versions.
+    Past(SenderKey, OwnPast),
 }
 
 struct Writer<'a> {
@@ -63,6 +67,21 @@ impl<'a> Writer<'a> {
             && let Err(error) = self.try_put(record)
         {
             self.failed = Some(error);
+        }
+    }
+
+    /// Puts a sender, in a record of the kind that `record` makes, and its past behind it.
+    fn put_sender(
+        &mut self,
+        key: SenderKey,
+        sender: Sender,
+        record: impl FnOnce(SenderKey, Cow<'static, Sender>) -> SnapshotRecord<'static>,
+    ) {
+        let past = sender.past;
+        let owner = (past != OwnPast::default()).then(|| key.clone());
+        self.put(&record(key, Cow::Owned(sender)));
+        if let Some(key) = owner {
+            self.put(&SnapshotRecord::Past(key, past));
         }
     }
 
@@ -92,7 +111,7 @@ impl Detector {
         out.write_all(MAGIC)?;
         let mut writer = Writer::new(out);
         self.senders
-            .copies(|key, sender| writer.put(&SnapshotRecord::Sender(key, Cow::Owned(sender))));
+            .copies(|key, sender| writer.put_sender(key, sender, SnapshotRecord::Sender));
         self.groups
             .copies(|key, group| writer.put(&SnapshotRecord::Group(key, Cow::Owned(group))));
         self.recent_messages.copies(|key, recent_messages| {
@@ -143,10 +162,10 @@ impl Detector {
             .for_each(|chunk| writer.put(&SnapshotRecord::Seen(chunk.to_vec())));
         self.senders.changes(|key, mut sender| {
             if sender.known.is_exact() {
-                writer.put(&SnapshotRecord::Sender(key, Cow::Owned(sender)));
+                writer.put_sender(key, sender, SnapshotRecord::Sender);
             } else {
                 sender.known = KnownRecipients::default();
-                writer.put(&SnapshotRecord::WithoutRecipients(key, Cow::Owned(sender)));
+                writer.put_sender(key, sender, SnapshotRecord::WithoutRecipients);
             }
         });
         self.groups
@@ -242,6 +261,9 @@ impl Detector {
             }
             SnapshotRecord::Reports(key, value) => {
                 self.reports.replace(&key, value.into_owned());
+            }
+            SnapshotRecord::Past(key, past) => {
+                self.senders.get(&key, |sender| sender.past = past);
             }
             SnapshotRecord::Seen(list) => list
                 .into_iter()

@@ -147,6 +147,52 @@ impl Templates {
         }
     }
 
+    /// A copy scored like ordinary mail: it takes so many nats off what was brought with this text.
+    pub(in crate::detector) fn ease(
+        &mut self,
+        now: Time,
+        fingerprint: u64,
+        nats: f64,
+        half_life_minutes: f64,
+    ) {
+        if let Some(template) = self
+            .nearest(fingerprint)
+            .and_then(|place| self.list.get_mut(place))
+        {
+            template.campaign.ease(now, nats, half_life_minutes);
+        }
+    }
+
+    /// Whether this suspicion of a text is a campaign beyond chance. Others add at most `most` nats
+    /// to one account.
+    fn is_campaign(&self, now: Time, fingerprint: u64, suspicion: f64, most: f64) -> bool {
+        self.nearest(fingerprint)
+            .and_then(|place| self.list.get(place))
+            .is_some_and(|t| t.campaign.is_campaign(now, suspicion, most))
+    }
+
+    /// Evidence of others with this text, in nats, as far as it counts for one account, and whether
+    /// its copies are to be held. In a campaign beyond chance it counts more.
+    pub(in crate::detector) fn suspicion(
+        &self,
+        now: Time,
+        who: u64,
+        fingerprint: u64,
+        to: &[u64],
+        tuning: &Tuning,
+    ) -> (f64, bool) {
+        let (most, half_life) = (tuning.template_hot, tuning.pool_half_life_minutes);
+        let nats = self.suspicion_of_others(now, who, fingerprint, to, half_life);
+        let campaign = self.is_campaign(now, fingerprint, nats, most);
+        let most = most
+            * if campaign {
+                Tuning::TEXT_CAMPAIGN_MORE
+            } else {
+                1.0
+            };
+        (nats.min(most), campaign || nats >= Tuning::TEXT_HELD_NATS)
+    }
+
     /// Adds a template. If there is no room, the least important one goes: first one that is over,
     /// then one without a blocked account, then one of a single account, then the oldest. So nobody
     /// pushes out a campaign with texts of their own.

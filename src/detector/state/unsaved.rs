@@ -71,6 +71,9 @@ pub(in crate::detector) struct TextCount {
     pub flagged: u32,
     /// Others; counted in a new tenant only.
     pub clean: u32,
+    /// Copies of the present text whose score was like that of the first, the present one among
+    /// them; 1 where no text is known.
+    pub alike: u32,
 }
 
 impl Default for TextCount {
@@ -78,6 +81,7 @@ impl Default for TextCount {
         Self {
             flagged: 1,
             clean: 0,
+            alike: 1,
         }
     }
 }
@@ -88,6 +92,9 @@ struct SenderText {
     fingerprint: u64,
     flagged: bool,
     last: Time,
+    /// The score of the first copy, and copies that scored like it.
+    llr: f32,
+    alike: u32,
 }
 
 /// All of it for one sender.
@@ -111,8 +118,9 @@ impl UnsavedRecord {
         &mut self,
         now: Time,
         fingerprint: u64,
-        flagged: bool,
+        llr: f64,
     ) -> TextCount {
+        let flagged = llr > Tuning::FLAG_NATS;
         self.last = self.last.max(now);
         self.texts.retain(|text| now.since(text.last) < TEXT_LASTS);
         let near = |text: &SenderText| {
@@ -124,8 +132,15 @@ impl UnsavedRecord {
             .filter(|text| text.flagged == flagged)
             .count()
             < TEXTS;
+        let mut alike = 1;
         if let Some(text) = self.texts.iter_mut().find(|text| near(text)) {
             text.last = now;
+            if (f64::from(text.llr) - llr).abs() < Tuning::TEXT_ALIKE {
+                text.alike = text.alike.saturating_add(1);
+            }
+            if fingerprint != 0 {
+                alike = text.alike;
+            }
             // A text that was flagged once looks bad, no matter how its copies score.
             text.flagged |= flagged;
         } else if room {
@@ -133,6 +148,8 @@ impl UnsavedRecord {
                 fingerprint,
                 flagged,
                 last: now,
+                llr: llr as f32,
+                alike: 1,
             });
         }
         let count = |flagged| {
@@ -147,6 +164,7 @@ impl UnsavedRecord {
         TextCount {
             flagged: count(true).max(1),
             clean: count(false),
+            alike,
         }
     }
 
@@ -257,39 +275,45 @@ mod tests {
         let at = |second: i64| Time::from_secs(1_795_356_000 + second);
         let text = 0x0123_4567_89ab_cdef_u64;
         assert_eq!(
-            [text, text ^ 3, 0, 0, !text].map(|t| unsaved.texts(at(0), t, true).flagged),
+            [text, text ^ 3, 0, 0, !text].map(|t| unsaved.texts(at(0), t, 3.0).flagged),
             [1, 1, 2, 2, 3]
         );
         let clean = |n: u64| crate::types::hash::mix(n, 2);
         assert_eq!(
-            [1, 1, 2, 3].map(|n| unsaved.texts(at(0), clean(n), false).clean),
+            [1, 1, 2, 3].map(|n| unsaved.texts(at(0), clean(n), -3.0).clean),
             [1, 1, 2, 3]
         );
         // A mailing of which one copy is flagged is no ordinary mail.
         assert_eq!(
-            unsaved.texts(at(0), clean(2), true),
+            unsaved.texts(at(0), clean(2), 3.0),
             TextCount {
                 flagged: 4,
-                clean: 2
+                clean: 2,
+                alike: 1
             }
         );
         assert_eq!(
-            unsaved.texts(at(0), clean(2), false),
+            unsaved.texts(at(0), clean(2), -3.0),
             TextCount {
                 flagged: 4,
-                clean: 2
+                clean: 2,
+                alike: 2
             }
         );
         for n in 0..1000 {
-            let TextCount { flagged, clean } =
-                unsaved.texts(at(0), crate::types::hash::mix(n, 1), n % 2 == 0);
+            let TextCount { flagged, clean, .. } = unsaved.texts(
+                at(0),
+                crate::types::hash::mix(n, 1),
+                if n % 2 == 0 { 3.0 } else { -3.0 },
+            );
             assert!(flagged <= 8 && clean <= 8);
         }
         assert_eq!(
-            unsaved.texts(at(86_400), text, true),
+            unsaved.texts(at(86_400), text, 3.0),
             TextCount {
                 flagged: 1,
-                clean: 0
+                clean: 0,
+                alike: 1
             },
             "a day later it begins anew"
         );

@@ -142,7 +142,7 @@ fn the_first_account_of_all_is_judged_gently_by_content_alone() {
             .open
             .is_some()
     });
-    assert!(n.is_some_and(|n| (14..=15).contains(&n)), "{n:?}");
+    assert!(n.is_some_and(|n| (9..=10).contains(&n)), "{n:?}");
     // So is one that sends one text.
     let detector = new_tenant();
     let n = (0..100).find(|n| {
@@ -150,7 +150,7 @@ fn the_first_account_of_all_is_judged_gently_by_content_alone() {
             .open
             .is_some()
     });
-    assert!(n.is_some_and(|n| n <= 15), "{n:?}");
+    assert!(n.is_some_and(|n| n <= 10), "{n:?}");
 }
 
 #[test]
@@ -194,10 +194,9 @@ fn scores_of_a_new_tenant_outlive_a_restart() {
 }
 
 #[test]
-fn scores_go_when_the_tenant_is_no_longer_new() {
+fn scores_stay_when_the_tenant_is_no_longer_new() {
     let detector = new_tenant();
     twenty_people(&detector, |_| -4.0);
-    assert_eq!(detector.scores.len(), 1);
     (300..520).for_each(|n| {
         drop(send_text(
             &detector,
@@ -208,7 +207,7 @@ fn scores_go_when_the_tenant_is_no_longer_new() {
             external(n),
         ))
     });
-    assert_eq!(detector.scores.len(), 0);
+    assert_eq!(detector.scores.len(), 1);
 }
 
 #[test]
@@ -276,32 +275,4 @@ fn invented_senders_do_not_make_bad_mail_usual() {
     }
     let left = letters(&detector, &account("p3"), 2000);
     assert!(left.is_some_and(|left| left <= 6), "{left:?}");
-}
-
-#[test]
-fn scores_go_even_where_the_last_message_is_bad() {
-    let detector = new_tenant();
-    twenty_people(&detector, |_| -4.0);
-    (300..499).for_each(|n| {
-        drop(send_text(
-            &detector,
-            &account("p1"),
-            n,
-            -4.0,
-            text(n),
-            external(n),
-        ))
-    });
-    let verdict = send_text(
-        &detector,
-        &account("p1"),
-        499,
-        9.0,
-        text(499),
-        external(499),
-    );
-    assert_eq!(
-        (verdict.reason, detector.scores.len()),
-        (Reason::SuspiciousContent, 0)
-    );
 }

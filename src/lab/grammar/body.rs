@@ -2,12 +2,12 @@
 
 use super::GrammarError;
 use super::cast::Person;
-use super::file::{Line, Place, Style, Template};
+use super::file::{Line, Place, SeedTemplate, Style};
 use super::fill::{Fill, LINK_CLOSES, LINK_OPENS, LINK_TEXT};
 
 /// What a message says, before it is known in which form.
 #[derive(Debug, Default)]
-pub(super) struct Content {
+pub(super) struct BodyContent {
     pub subject: String,
     pub paragraphs: Vec<String>,
     /// Signature, legal text or the foot of a mailing.
@@ -27,11 +27,14 @@ pub(super) struct Quoted {
 }
 
 /// Writes the text of a message.
-pub(super) fn write(template: &Template, fill: &mut Fill<'_>) -> Result<Content, GrammarError> {
-    let mut content = Content {
+pub(super) fn write(
+    template: &SeedTemplate,
+    fill: &mut Fill<'_>,
+) -> Result<BodyContent, GrammarError> {
+    let mut content = BodyContent {
         subject: fill.line(&template.subject)?,
         paragraphs: paragraphs(&template.lines, fill)?,
-        ..Content::default()
+        ..BodyContent::default()
     };
     quote(template, fill, &mut content)?;
     match template.style {
@@ -53,9 +56,9 @@ pub(super) fn write(template: &Template, fill: &mut Fill<'_>) -> Result<Content,
 }
 
 fn quote(
-    template: &Template,
+    template: &SeedTemplate,
     fill: &mut Fill<'_>,
-    content: &mut Content,
+    content: &mut BodyContent,
 ) -> Result<(), GrammarError> {
     let dice = fill.rng.below(100);
     let answers = dice < template.reply;
@@ -137,7 +140,7 @@ fn capitalised(text: &str) -> String {
 }
 
 /// The text part.
-pub(super) fn plain(content: &Content, wrapped: bool) -> String {
+pub(super) fn plain(content: &BodyContent, wrapped: bool) -> String {
     let mut text = String::new();
     for paragraph in content.paragraphs.iter().chain(&content.below) {
         text.push_str(&wrap(&without_marks(paragraph), wrapped));

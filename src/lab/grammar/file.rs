@@ -14,7 +14,7 @@ pub(super) struct Language {
     pub name: String,
     /// What `$name = …` defines.
     pub values: BTreeMap<String, Vec<Alternative>>,
-    pub templates: Vec<Template>,
+    pub templates: Vec<SeedTemplate>,
 }
 
 /// What a message looks like, whatever its class.
@@ -30,7 +30,7 @@ pub(super) enum Style {
 
 /// One template of a message.
 #[derive(Debug)]
-pub(super) struct Template {
+pub(super) struct SeedTemplate {
     pub spam: bool,
     pub kind: String,
     /// From 1 within its kind.
@@ -76,11 +76,11 @@ pub(super) enum Place {
 }
 
 /// One way to say something.
-pub(super) type Alternative = Vec<Part>;
+pub(super) type Alternative = Vec<SeedPart>;
 
 /// A piece of a sentence.
 #[derive(Debug, Clone)]
-pub(super) enum Part {
+pub(super) enum SeedPart {
     Text(String),
     /// What stands between braces.
     Slot(String),
@@ -193,7 +193,7 @@ impl<'a> Reader<'a> {
     }
 
     /// `spam|ham KIND note|notice|news [reply=N] [forward=N] [attach=N] [links=WHERE]`.
-    fn template(&mut self, head: &str) -> Result<Template, GrammarError> {
+    fn template(&mut self, head: &str) -> Result<SeedTemplate, GrammarError> {
         let wrong = self.wrong("expected `== spam|ham KIND note|notice|news`");
         let mut words = head.split_whitespace();
         let spam = match words.next() {
@@ -211,7 +211,7 @@ impl<'a> Reader<'a> {
         let kind = format!("{}-{kind}", if spam { "spam" } else { "ham" });
         let number = self.numbers.entry(kind.clone()).or_insert(0);
         *number += 1;
-        let mut template = Template {
+        let mut template = SeedTemplate {
             spam,
             number: *number,
             kind,
@@ -242,7 +242,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A line below the head of a template.
-    fn line_of(&mut self, line: &str, template: &mut Template) -> Result<(), GrammarError> {
+    fn line_of(&mut self, line: &str, template: &mut SeedTemplate) -> Result<(), GrammarError> {
         for (field, place) in [
             ("from: ", &mut template.sender),
             ("mailbox: ", &mut template.mailbox),
@@ -317,11 +317,11 @@ fn parse(rest: &mut &str, depth: usize) -> Option<Vec<Alternative>> {
             '|' => found.push(Vec::new()),
             '{' => {
                 let (slot, tail) = rest.split_once('}')?;
-                last.push(Part::Slot(slot.to_owned()));
+                last.push(SeedPart::Slot(slot.to_owned()));
                 *rest = tail;
             }
             '[' if depth < DEEPEST => {
-                last.push(Part::Choice(parse(rest, depth + 1)?));
+                last.push(SeedPart::Choice(parse(rest, depth + 1)?));
                 *rest = rest.strip_prefix(']')?;
             }
             _ => return None,
@@ -336,6 +336,6 @@ fn parse(rest: &mut &str, depth: usize) -> Option<Vec<Alternative>> {
 /// Adds text; `\n` ends a line.
 fn push_text(parts: &mut Alternative, text: &str) {
     if !text.is_empty() {
-        parts.push(Part::Text(text.replace("\\n", "\n")));
+        parts.push(SeedPart::Text(text.replace("\\n", "\n")));
     }
 }

@@ -4,8 +4,8 @@
 use super::GrammarError;
 use super::cast::{self, Cast, Person};
 use super::dates;
-use super::file::{Alternative, Language, Part};
-use super::hosts::{Links, ascii_name};
+use super::file::{Alternative, Language, SeedPart};
+use super::hosts::{SeedLinks, ascii_name};
 use crate::lab::world::rng::Rng;
 use std::collections::BTreeMap;
 
@@ -27,7 +27,7 @@ pub(super) struct Fill<'a> {
     pub language: &'a Language,
     pub rng: &'a mut Rng,
     pub cast: Cast,
-    pub links: Links,
+    pub links: SeedLinks,
     /// When the message is written, days since 1970.
     pub today: i64,
     /// Where in the lists of its template the message takes its alternatives from, 0-1.
@@ -46,7 +46,7 @@ impl<'a> Fill<'a> {
             rng,
             topic,
             cast: Cast::default(),
-            links: Links::default(),
+            links: SeedLinks::default(),
             today,
             memory: BTreeMap::new(),
             depth: 0,
@@ -78,9 +78,9 @@ impl<'a> Fill<'a> {
         let mut text = String::new();
         for part in alternatives.get(at).into_iter().flatten() {
             match part {
-                Part::Text(piece) => text.push_str(piece),
-                Part::Choice(inner) => text.push_str(&self.choose(inner, level + 1)?),
-                Part::Slot(slot) => text.push_str(&self.slot(slot)?),
+                SeedPart::Text(piece) => text.push_str(piece),
+                SeedPart::Choice(inner) => text.push_str(&self.choose(inner, level + 1)?),
+                SeedPart::Slot(slot) => text.push_str(&self.slot(slot)?),
             }
         }
         Ok(text)

@@ -7,7 +7,7 @@ use super::fill::Fill;
 
 /// Where links lead to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Target {
+enum LinkTarget {
     /// A host of the sender's own firm.
     Own,
     /// A service that firms use: tickets, surveys, mailings.
@@ -28,28 +28,28 @@ enum Target {
 }
 
 /// Share of each target in honest mail and in spam, in percent.
-const SHARES: [(Target, u64, u64); 9] = [
-    (Target::Own, 66, 4),
-    (Target::Service, 22, 6),
-    (Target::Stranger, 4, 5),
-    (Target::BrokenInto, 0, 13),
-    (Target::LookAlike, 1, 21),
-    (Target::Cheap, 2, 26),
-    (Target::FreeHosting, 3, 15),
-    (Target::Shortener, 2, 9),
-    (Target::Number, 0, 1),
+const SHARES: [(LinkTarget, u64, u64); 9] = [
+    (LinkTarget::Own, 66, 4),
+    (LinkTarget::Service, 22, 6),
+    (LinkTarget::Stranger, 4, 5),
+    (LinkTarget::BrokenInto, 0, 13),
+    (LinkTarget::LookAlike, 1, 21),
+    (LinkTarget::Cheap, 2, 26),
+    (LinkTarget::FreeHosting, 3, 15),
+    (LinkTarget::Shortener, 2, 9),
+    (LinkTarget::Number, 0, 1),
 ];
 
 /// Where the links of one message lead to.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Links {
+pub(super) struct SeedLinks {
     pub spam: bool,
     /// What the template states: `own`, `service`, `free` or `odd`.
     pub wanted: Option<String>,
     /// The name that the message gives itself.
     pub brand: String,
     /// The host of the link before.
-    host: Option<(Target, String)>,
+    host: Option<(LinkTarget, String)>,
 }
 
 /// The host of a link, mostly that of the link before.
@@ -61,9 +61,9 @@ pub(super) fn link_host(fill: &mut Fill<'_>) -> Result<String, GrammarError> {
     }
     let target = draw(fill);
     let host = match target {
-        Target::Own => own(fill),
-        Target::Service => fill.draw("service")?,
-        Target::Stranger | Target::BrokenInto => {
+        LinkTarget::Own => own(fill),
+        LinkTarget::Service => fill.draw("service")?,
+        LinkTarget::Stranger | LinkTarget::BrokenInto => {
             let (_, host) = cast::firm(fill)?;
             if fill.rng.chance(0.5) {
                 format!("www.{host}")
@@ -71,14 +71,14 @@ pub(super) fn link_host(fill: &mut Fill<'_>) -> Result<String, GrammarError> {
                 host
             }
         }
-        Target::LookAlike => look_alike(fill)?,
-        Target::Cheap => cheap(fill)?,
-        Target::FreeHosting => {
+        LinkTarget::LookAlike => look_alike(fill)?,
+        LinkTarget::Cheap => cheap(fill)?,
+        LinkTarget::FreeHosting => {
             let name = free_name(fill)?;
             format!("{name}.{}", fill.draw("freehost")?)
         }
-        Target::Shortener => fill.draw("shortener")?,
-        Target::Number => format!(
+        LinkTarget::Shortener => fill.draw("shortener")?,
+        LinkTarget::Number => format!(
             "{}.{}.{}.{}",
             45 + fill.rng.below(150),
             fill.rng.below(255),
@@ -90,11 +90,11 @@ pub(super) fn link_host(fill: &mut Fill<'_>) -> Result<String, GrammarError> {
     Ok(host)
 }
 
-fn draw(fill: &mut Fill<'_>) -> Target {
+fn draw(fill: &mut Fill<'_>) -> LinkTarget {
     match fill.links.wanted.as_deref() {
-        Some("own") => return Target::Own,
-        Some("service") => return Target::Service,
-        Some("free") => return Target::FreeHosting,
+        Some("own") => return LinkTarget::Own,
+        Some("service") => return LinkTarget::Service,
+        Some("free") => return LinkTarget::FreeHosting,
         _ => {}
     }
     let spam = fill.links.spam || fill.links.wanted.as_deref() == Some("odd");
@@ -106,7 +106,7 @@ fn draw(fill: &mut Fill<'_>) -> Target {
         }
         at -= share;
     }
-    Target::Own
+    LinkTarget::Own
 }
 
 /// A host of the sender's firm.
@@ -162,13 +162,13 @@ pub(super) fn link(fill: &mut Fill<'_>, host: &str, path: &str) -> String {
     } else {
         "https"
     };
-    if target == Some(Target::Shortener) {
+    if target == Some(LinkTarget::Shortener) {
         return format!("{scheme}://{host}/{}", fill.pattern("@~@~#~@"));
     }
     let folder = match (target, fill.rng.below(4)) {
-        (Some(Target::BrokenInto), 0) => "wp-content/uploads/",
-        (Some(Target::BrokenInto), 1) => "wp-includes/js/",
-        (Some(Target::BrokenInto), 2) => "images/",
+        (Some(LinkTarget::BrokenInto), 0) => "wp-content/uploads/",
+        (Some(LinkTarget::BrokenInto), 1) => "wp-includes/js/",
+        (Some(LinkTarget::BrokenInto), 2) => "images/",
         _ => "",
     };
     let end = match fill.rng.below(7) {

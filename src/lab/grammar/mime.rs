@@ -2,10 +2,10 @@
 //! for where links lead.
 
 use super::GrammarError;
-use super::body::{self, Content};
+use super::body::{self, BodyContent};
 use super::cast::Person;
 use super::dates;
-use super::file::{Language, Style, Template};
+use super::file::{Language, SeedTemplate, Style};
 use super::fill::Fill;
 use super::hosts;
 use super::shells;
@@ -16,7 +16,7 @@ use base64::engine::general_purpose::STANDARD;
 /// One message of a template.
 pub(super) fn message(
     language: &Language,
-    template: &Template,
+    template: &SeedTemplate,
     rng: &mut Rng,
 ) -> Result<Vec<u8>, GrammarError> {
     let mut fill = Fill::new(language, rng);
@@ -84,7 +84,7 @@ fn cast(style: Style, fill: &mut Fill<'_>) -> Result<(), GrammarError> {
 
 /// The header without the fields of MIME.
 fn header(
-    content: &Content,
+    content: &BodyContent,
     name: &str,
     from: &str,
     you: &Person,
@@ -133,8 +133,8 @@ fn header(
 
 /// The text as one part, or as two that say the same.
 fn text(
-    content: &Content,
-    template: &Template,
+    content: &BodyContent,
+    template: &SeedTemplate,
     name: &str,
     fill: &mut Fill<'_>,
 ) -> Result<String, GrammarError> {

@@ -1,7 +1,7 @@
 //! The HTML part. Its form depends on the style of the message, never on the class.
 
 use super::GrammarError;
-use super::body::Content;
+use super::body::BodyContent;
 use super::file::Style;
 use super::fill::{Fill, LINK_CLOSES, LINK_OPENS, LINK_TEXT};
 use super::hosts;
@@ -19,7 +19,7 @@ const FONTS: [&str; 4] = [
 
 /// The HTML part.
 pub(super) fn html(
-    content: &Content,
+    content: &BodyContent,
     style: Style,
     sender: &str,
     fill: &mut Fill<'_>,
@@ -89,7 +89,7 @@ fn band(sender: &str, colour: &str, fill: &mut Fill<'_>) -> String {
     }
 }
 
-fn quoted(content: &Content, colour: &str, fill: &mut Fill<'_>) -> String {
+fn quoted(content: &BodyContent, colour: &str, fill: &mut Fill<'_>) -> String {
     if content.quoted.paragraphs.is_empty() {
         return String::new();
     }

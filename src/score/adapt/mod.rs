@@ -52,9 +52,6 @@ const PASSES: usize = 3;
 /// Once in this many replays the prototype is padded with the words of the own message: own words
 /// must not excuse it.
 const PADDED_EVERY: u64 = 16;
-/// The model was trained on the prototypes: unseen spam of their kind scores this much lower
-/// (nats).
-const OPTIMISM: f32 = 2.0;
 /// One in this many prototypes is never replayed but kept for calibration.
 const KEPT_BACK: usize = 4;
 /// An unlabelled message above this by the shipped model alone is not learned (nats): a tenant
@@ -421,15 +418,9 @@ impl Delta {
                 // what the label says.
                 let padded = Padded::new(prototype, own);
                 let [whole, padding] = padded.folded(prototype);
-                self.step_of(llr - OPTIMISM, [&whole, &padding], true, rate, by_label);
+                self.step_of(*llr, [&whole, &padding], true, rate, by_label);
             } else {
-                self.step(
-                    llr - OPTIMISM,
-                    &FoldedFeatures::new(prototype),
-                    true,
-                    rate,
-                    by_label,
-                );
+                self.step(*llr, &FoldedFeatures::new(prototype), true, rate, by_label);
             }
         }
     }
@@ -439,15 +430,16 @@ impl Delta {
         if self.own.len() < FIT_FROM {
             return;
         }
-        let kept_back = model
-            .prototypes
-            .iter()
-            .skip(KEPT_BACK - 1)
-            .step_by(KEPT_BACK);
-        let kept_back: Vec<f32> = kept_back
-            .map(|p| self.raw(p.llr - OPTIMISM, &FoldedFeatures::new(&p.sample)))
+        let kept_back = || {
+            let prototypes = model.prototypes.iter();
+            prototypes.skip(KEPT_BACK - 1).step_by(KEPT_BACK)
+        };
+        let missed = kept_back().filter(|p| p.llr < 0.0).count() as f32;
+        let missed = missed / kept_back().count().max(1) as f32;
+        let kept_back: Vec<f32> = kept_back()
+            .map(|p| self.raw(p.llr, &FoldedFeatures::new(&p.sample)))
             .collect();
-        self.map = Map::fit(self.own.values(), &kept_back, self.spam.values());
+        self.map = Map::fit(self.own.values(), &kept_back, self.spam.values(), missed);
     }
 
     /// Lets what was learned fade.

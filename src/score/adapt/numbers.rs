@@ -26,7 +26,6 @@ pub(crate) const NUMBERS: &[(&str, f64)] = numbers![
     MEAN_STEP,
     PADDED_EVERY,
     KEPT_BACK,
-    OPTIMISM,
     EXCUSE_NATS,
     EXCUSE_NATS_PER_LABEL,
     TRUST_SHIPPED,

@@ -74,8 +74,9 @@ impl Default for Map {
 impl Map {
     /// Fits own ham against spam: the prototypes kept back, and `labelled`. If people label spam,
     /// they review the mail and the line alone gives the odds; without labels the bend keeps own
-    /// ham below even odds.
-    pub(super) fn fit(own: &[f32], kept_back: &[f32], labelled: &[f32]) -> Self {
+    /// ham below even odds. `missed` is the share of the spam kept back that the shipped model alone
+    /// misses: the bend hides no more of it, whatever own mail looks like.
+    pub(super) fn fit(own: &[f32], kept_back: &[f32], labelled: &[f32], missed: f32) -> Self {
         let points: Vec<_> = own
             .iter()
             .map(|x| (*x, false, 1.0))
@@ -96,6 +97,10 @@ impl Map {
         let even = usual + excess * (TAIL / ABOVE).ln();
         let zero = -offset / slope;
         let bend = MAX_BEND / slope * (1.0 - labelled.len() as f32 / LABELS).max(0.0);
+        let mut known = kept_back.to_vec();
+        known.sort_by(f32::total_cmp);
+        let seen = known.get((known.len() as f32 * missed) as usize);
+        let even = even.min(seen.copied().unwrap_or(f32::INFINITY));
         let even = even.clamp(zero, zero + bend);
         let spam: Vec<f32> = kept_back.iter().chain(labelled).copied().collect();
         let open = open_from(&sorted, &spam, zero, even).min(zero + UNSURE / slope);
@@ -182,7 +187,7 @@ mod tests {
     #[test]
     fn hardly_any_own_ham_lies_above_even_odds_and_the_map_is_monotone() {
         let spam: Vec<f32> = (0..150).map(|n| -4.5 + n as f32 / 15.0).collect();
-        let map = Map::fit(&own(), &spam, &[]);
+        let map = Map::fit(&own(), &spam, &[], 1.0);
         let exact = -4.0 + (1.0 / ABOVE).ln();
         assert!(
             (map.bent.even - exact).abs() < 0.4,
@@ -209,17 +214,32 @@ mod tests {
             "{ham} {spam_held}"
         );
         let labelled: Vec<f32> = spam.iter().copied().cycle().take(60).collect();
-        let plain = Map::fit(&own(), &spam, &labelled);
+        let plain = Map::fit(&own(), &spam, &labelled, 1.0);
         assert!(
             (plain.bent.slope * plain.bent.even + plain.bent.offset).abs() < 1e-3,
             "labels make the bend superfluous"
         );
     }
 
+    /// Spam among the first messages of a tenant makes a long tail; even odds do not follow it over
+    /// all spam.
+    #[test]
+    fn the_bend_hides_no_more_known_spam_than_is_missed_anyway() {
+        let mut poisoned = own();
+        poisoned.truncate(300);
+        poisoned.extend((0..40).map(|n| 1.0 + n as f32 / 20.0));
+        let spam: Vec<f32> = (0..200).map(|n| n as f32 / 40.0).collect();
+        let held = |map: &Map| spam.iter().filter(|x| **x < map.bent.even).count();
+        let free = Map::fit(&poisoned, &spam, &[], 1.0);
+        let bound = Map::fit(&poisoned, &spam, &[], 0.25);
+        assert!(held(&free) > 100, "{free:?}");
+        assert!(held(&bound) <= 50, "{bound:?}");
+    }
+
     #[test]
     fn refused_mail_takes_the_bend_back_within_bounds() {
         let spam: Vec<f32> = (0..150).map(|n| -4.5 + n as f32 / 15.0).collect();
-        let map = Map::fit(&own(), &spam, &[]);
+        let map = Map::fit(&own(), &spam, &[], 1.0);
         assert_eq!(map.eased(0.0).bent.even, map.bent.even);
         let evens: Vec<f32> = (0..=10)
             .map(|n| map.eased(n as f32 / 10.0).bent.even)
@@ -283,9 +303,9 @@ mod tests {
             })
             .collect();
         let spam: Vec<f32> = (0..150).map(|n| 2.0 + n as f32 / 20.0).collect();
-        let map = Map::fit(&own, &spam, &[]);
+        let map = Map::fit(&own, &spam, &[], 1.0);
         assert!(map.bent.slope * map.bent.even + map.bent.offset <= MAX_BEND + 1e-3);
-        let none = Map::fit(&own, &[], &[]);
+        let none = Map::fit(&own, &[], &[], 1.0);
         assert!(none.apply(50.0) <= 12.0);
     }
 }

