@@ -113,8 +113,18 @@ impl ScoredMail {
         !self.authors.is_empty() && !self.campaigns.is_empty()
     }
 
+    /// An author, as often as they write: so the share of mail that is flagged is that of the real
+    /// mail, though an author of a few texts sends them again and again.
     pub(super) fn an_author(&self, rng: &mut Rng) -> usize {
-        rng.below(self.authors.len() as u64) as usize
+        let all: usize = self.authors.iter().map(Vec::len).sum();
+        let mut left = rng.below(all as u64) as usize;
+        for (author, texts) in self.authors.iter().enumerate() {
+            match left.checked_sub(texts.len()) {
+                Some(rest) => left = rest,
+                None => return author,
+            }
+        }
+        0
     }
 
     pub(super) fn a_newsletter(&self, rng: &mut Rng) -> usize {
@@ -204,5 +214,41 @@ impl ScoredMail {
     /// All copies of all campaigns.
     pub(super) fn copies(&self) -> Vec<ScoredText> {
         self.campaigns.iter().flatten().copied().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn authors_are_drawn_as_often_as_they_write() {
+        let mut mail = ScoredMail::of("x".to_owned());
+        mail.add_author(vec![5.0; 10], true, true, false, false);
+        mail.add_author(vec![-5.0; 990], true, true, false, false);
+        let rng = &mut Rng::new(1, 1);
+        let drawn: Vec<usize> = (0..10_000).map(|_| mail.an_author(rng)).collect();
+        let first = drawn.iter().filter(|author| **author == 0).count();
+        assert!((60..140).contains(&first), "{first}");
+        assert!(drawn.iter().all(|author| *author < 2));
+    }
+
+    #[test]
+    fn only_campaigns_have_the_fingerprints_of_their_texts() {
+        let mut mail = ScoredMail::of("x".to_owned());
+        mail.add_author(vec![-3.0], true, true, false, false);
+        let copy = |template| ScoredText { llr: 4.0, template };
+        mail.add_copy(copy(7), false, true);
+        mail.add_copy(copy(8), false, false);
+        mail.add_copy(copy(9), true, true);
+        mail.fill_gaps();
+        assert!(mail.is_whole());
+        let rng = &mut Rng::new(1, 1);
+        let (llr, template) = mail.text(Voice::Campaign(0), rng);
+        assert!((llr - 4.0).abs() < 1e-9 && matches!(template, Some(7 | 8)));
+        assert_eq!(mail.text(Voice::PaddedCampaign(0), rng), (4.0, Some(9)));
+        for voice in [Voice::Author(0), Voice::Anybody, Voice::Reports] {
+            assert_eq!(mail.text(voice, rng), (-3.0, None), "{voice:?}");
+        }
     }
 }
