@@ -184,7 +184,7 @@ pub(crate) fn mean_and_worst(rows: &[Figures]) -> [(f64, f64); 2] {
 }
 
 /// What a model says of messages, nats.
-pub(crate) fn ratios<'m>(model: &Model, items: impl Iterator<Item = &'m CorpusMessage>) -> Ratios {
+fn ratios<'m>(model: &Model, items: impl Iterator<Item = &'m CorpusMessage>) -> Ratios {
     let mut judged = Ratios::default();
     for item in items {
         let llr = model.llr(model.margin_of(&item.sample).total());

@@ -78,7 +78,7 @@ impl<'a> Library<'a> {
     }
 
     /// The application mails and newsletters of every second project.
-    pub(crate) fn half_of_projects(&self, half: usize) -> Vec<&'a str> {
+    pub(in crate::lab) fn half_of_projects(&self, half: usize) -> Vec<&'a str> {
         let projects = self.corpora.iter().map(|c| c.name.as_str());
         let projects = projects.filter(|n| sources::is_application(n) || sources::is_newsletter(n));
         projects.skip(half).step_by(2).collect()
@@ -122,7 +122,7 @@ impl<'a> Library<'a> {
     }
 
     /// Trains one model for each entry, as many at a time as there are processors.
-    pub(crate) fn fit_all(&self, left: &[Left<'_>], recipe: &Recipe) -> Vec<Weights> {
+    pub(in crate::lab) fn fit_all(&self, left: &[Left<'_>], recipe: &Recipe) -> Vec<Weights> {
         let next = AtomicUsize::new(0);
         let work = || {
             let mut done = Vec::new();
@@ -202,7 +202,7 @@ impl<'a> Library<'a> {
 /// share a model.
 fn without((spam, ham): (&'static str, &'static str)) -> Left<'static> {
     let trains = |name: &&str| *name == ham && sources::weight(name).is_some();
-    let at = JUDGED_HAM.iter().position(|name| trains(&name));
+    let at = JUDGED_HAM.iter().position(trains);
     Left {
         spam: Some(spam),
         ham: at
@@ -252,7 +252,7 @@ impl HeldOut {
     }
 
     /// The mean of what models that saw nothing of a corpus say of each spam of it.
-    pub(crate) fn of_spam(&self, source: &str) -> Vec<f32> {
+    pub(in crate::lab) fn of_spam(&self, source: &str) -> Vec<f32> {
         let mut sums: Vec<f32> = Vec::new();
         let mut models = 0.0_f32;
         for pair in self.pairs.iter().filter(|p| p.spam_source == source) {
@@ -271,7 +271,9 @@ fn take<'l, T>(list: &'l [T], next: &AtomicUsize) -> Option<(usize, &'l T)> {
 }
 
 /// What the weights set beforehand say.
-pub(crate) fn prior_margins<'m>(items: impl Iterator<Item = &'m CorpusMessage>) -> Vec<f32> {
+pub(in crate::lab) fn prior_margins<'m>(
+    items: impl Iterator<Item = &'m CorpusMessage>,
+) -> Vec<f32> {
     let priors = train::priors();
     items
         .map(|i| train::sum_of(&priors, &i.sample) as f32)

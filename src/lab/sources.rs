@@ -30,25 +30,26 @@ const RECEIVED: [&str; 6] = [
     "enron_business",
 ];
 /// The corpus that the seed grammar makes.
-pub(crate) const SEED: &str = "seed";
+pub(in crate::lab) const SEED: &str = "seed";
 /// Corpora written for training.
 const WRITTEN: [&str; 3] = ["authored_scams", "authored_honest", SEED];
 
 /// Corpora of spam that are left out in turn to judge a recipe.
-pub(crate) const JUDGED_SPAM: [&str; 4] = [
+pub(in crate::lab) const JUDGED_SPAM: [&str; 4] = [
     "spamassassin",
     "cwl_email_corpus",
     "glitchy_spam_archive",
     "foff_milter_old",
 ];
 /// Corpora of ham that are left out in turn: those large enough.
-pub(crate) const JUDGED_HAM: [&str; 3] = ["spamassassin", "enron_business", "developer_list"];
+pub(in crate::lab) const JUDGED_HAM: [&str; 3] =
+    ["spamassassin", "enron_business", "developer_list"];
 
 /// Who sends, to judge what a tenant's own mail teaches: a name, and the corpora of its ham.
 pub(crate) type Tenant = (&'static str, &'static [&'static str]);
 
 /// Tenants of several kinds.
-pub(crate) const TENANTS: [Tenant; 5] = [
+pub(in crate::lab) const TENANTS: [Tenant; 5] = [
     ("personal and list mail", &["spamassassin"]),
     ("business people", &["enron_business"]),
     ("developer list", &["developer_list"]),
@@ -68,12 +69,12 @@ pub(crate) const TENANTS: [Tenant; 5] = [
 ];
 
 /// The rendered mail of applications, a project each.
-pub(crate) fn is_application(name: &str) -> bool {
+pub(in crate::lab) fn is_application(name: &str) -> bool {
     name.ends_with("_mails") || name == "html_templates"
 }
 
 /// Newsletters that are posted in public.
-pub(crate) fn is_newsletter(name: &str) -> bool {
+pub(in crate::lab) fn is_newsletter(name: &str) -> bool {
     name.starts_with("news_")
 }
 

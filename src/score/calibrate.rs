@@ -93,7 +93,7 @@ fn from_above(falling: &[(f32, f32)], share: f32) -> Option<f32> {
 
 /// Slope and offset so that sigmoid(slope · margin + offset) is the probability of spam at even
 /// odds. Newton's method on two parameters; both classes get the same total weight.
-pub(crate) fn platt(points: &[Point]) -> (f32, f32) {
+pub(in crate::score) fn platt(points: &[Point]) -> (f32, f32) {
     let total = |spam: bool| {
         points
             .iter()
