@@ -194,7 +194,7 @@ impl Detector {
             let hour = f64::from(g.windows.sum(now, HOUR).messages);
             let busy = Tuning::RANK_SLOPE * (hour / Tuning::POOL_BUSY_MESSAGES).ln();
             let busy = busy.max(-Tuning::POOL_QUIET_MOST);
-            let joins = flag.joins(assessment.weight.against_others(), tuning.pool_floor, busy);
+            let joins = flag.joins(evidence, tuning.pool_floor, busy);
             if joins > 0.0 && flag.counts_for_others && identity.strength.is_account() {
                 g.campaign.get_or_insert_default().add(
                     now,
@@ -223,11 +223,7 @@ impl Detector {
     ) {
         let tuning = context.tuning;
         let (identity, text, flag) = (facts.identity, facts.template, assessment.weight.flag);
-        let nats = flag.joins(
-            assessment.weight.against_others(),
-            tuning.template_floor,
-            0.0,
-        );
+        let nats = flag.joins(assessment.weight.against_text(), tuning.template_floor, 0.0);
         let joins = (flag.counts_for_others || flag.newcomer) && nats > 0.0;
         let (by_others, opens) = (assessment.by_others, assessment.decision.opens);
         // A text that others were flagged with, and that scores like ordinary mail this time.

@@ -127,9 +127,9 @@ pub(super) struct Weight {
 }
 
 impl Weight {
-    /// What the message says of other accounts, in nats: that the sender knows its recipients
-    /// excuses no content.
-    pub(super) fn against_others(&self) -> f64 {
+    /// What the message says of others with its text, in nats: that the sender knows its recipients
+    /// does not excuse the text.
+    pub(super) fn against_text(&self) -> f64 {
         self.sum() - self.recipients.min(0.0)
     }
 

@@ -81,9 +81,8 @@ impl Others {
         class: SenderClass,
         context: &Context<'_>,
     ) -> Self {
-        let evidence = weight.content + weight.recipients.max(0.0);
-        let above = |floor: f64, nats: f64| {
-            if weight.flag.others_count && evidence > floor {
+        let above = |floor: f64, recipients: f64, nats: f64| {
+            if weight.flag.others_count && weight.content + recipients > floor {
                 nats
             } else {
                 0.0
@@ -94,7 +93,13 @@ impl Others {
         let by_text = match weight.flag.newcomer {
             true if context.learning => 0.0,
             true => context.suspicion_of_text,
-            false => above(context.tuning.template_floor, context.suspicion_of_text),
+            // That the sender knows its recipients does not excuse a text that others send, too. Of
+            // mail that has nothing in common but the client it does.
+            false => above(
+                context.tuning.template_floor,
+                weight.recipients.max(0.0),
+                context.suspicion_of_text,
+            ),
         };
         // Other accounts of the client count against a newcomer only in a campaign beyond chance.
         let of_client = if class == SenderClass::Newcomer && !context.campaign {
@@ -103,7 +108,7 @@ impl Others {
             context.suspicion_of_others
         };
         Self {
-            nats: above(context.tuning.pool_floor, of_client).max(by_text),
+            nats: above(context.tuning.pool_floor, weight.recipients, of_client).max(by_text),
             by_text,
         }
     }

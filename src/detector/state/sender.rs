@@ -18,7 +18,7 @@ use std::time::Duration;
 const KEEP_HALF_LIFE: Duration = Duration::from_secs(Tuning::KEEP_HALF_LIFE_HOURS * 3600);
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// The record of one sender. Under 400 octets with its key while few of its minutes are in use.
+/// The record of one sender. About 420 octets with its key while few of its minutes are in use.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(in crate::detector) struct Sender {
     pub tenant: TenantId,
