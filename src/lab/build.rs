@@ -7,8 +7,7 @@ use super::train::{self, Dice, Recipe, Weights};
 use crate::score::calibrate::Bent;
 use crate::score::model::{Model, Prototype};
 
-/// Spam messages shipped for replay and for the calibration of tenants; fewer cost points
-/// (models/README.md).
+/// Spam messages shipped for replay and for the calibration of tenants.
 const PROTOTYPES: usize = 800;
 
 /// Builds the model of all corpora that may train one, without the sources `left` out.

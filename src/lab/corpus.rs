@@ -198,7 +198,7 @@ pub(crate) fn add_seed(
 }
 
 /// Tells bodies apart; white space does not count.
-fn body_key(raw: &[u8]) -> [u8; 32] {
+pub(in crate::lab) fn body_key(raw: &[u8]) -> [u8; 32] {
     let (_, body) = header::split_message(raw);
     let solid: Vec<u8> = body
         .iter()

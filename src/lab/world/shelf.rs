@@ -3,8 +3,6 @@
 
 use crate::lab::corpus::{self, CorpusError};
 use crate::lab::grammar::GrammarError;
-use crate::mail::header;
-use crate::types::stable_hash;
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -79,13 +77,13 @@ impl MailShelf {
     pub(super) fn of(folders: &[PathBuf]) -> Result<Self, CorpusError> {
         let mut shelf = Self::default();
         // Of each text the corpus it was first seen in, and whether it was seen in another.
-        let mut seen: HashMap<u64, (usize, bool)> = HashMap::new();
+        let mut seen: HashMap<[u8; 32], (usize, bool)> = HashMap::new();
         let mut keys = Vec::new();
         for (source, folder) in folders.iter().enumerate() {
             let name = folder.file_name().map(|n| n.to_string_lossy().into_owned());
             shelf.names.push(name.unwrap_or_default());
             for (spam, path) in corpus::index(folder)? {
-                let key = body_key(&text(&path)?);
+                let key = corpus::body_key(&text(&path)?);
                 match seen.get_mut(&key) {
                     Some((first, _)) if *first == source => continue,
                     Some((_, twice)) => *twice = true,
@@ -115,17 +113,6 @@ impl MailShelf {
             .iter()
             .filter(move |t| t.source == source && t.spam == spam)
     }
-}
-
-/// Tells bodies apart; white space does not count.
-fn body_key(raw: &[u8]) -> u64 {
-    let (_, body) = header::split_message(raw);
-    let solid: Vec<u8> = body
-        .iter()
-        .copied()
-        .filter(|octet| !octet.is_ascii_whitespace())
-        .collect();
-    stable_hash(&[&solid])
 }
 
 #[cfg(test)]

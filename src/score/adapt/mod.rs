@@ -22,8 +22,8 @@ use super::model::{Model, Prototype};
 use folded::{FoldedFeatures, Padded};
 use tail::{Map, RecentScores};
 
-/// Weights of a delta; hashed features fold into them. Twice as many gain next to nothing
-/// (models/README.md).
+/// Weights of a delta; hashed features fold into them. Twice as many gained next to nothing
+/// (decision 6).
 pub(in crate::score) const SLOTS: usize = 1 << 15;
 /// What the delta adds stays within ± this (nats).
 const MAX_NATS: f32 = 8.0;
